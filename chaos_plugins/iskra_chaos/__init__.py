@@ -1,0 +1,1 @@
+"""Chaos operations and experiments. Nothing is built here yet."""

@@ -1,0 +1,1 @@
+"""Metric collection, forecasts and anomaly detection. Nothing is built here yet."""

@@ -1,0 +1,1 @@
+"""Built-in plugins, one subpackage each; none of them imports another."""

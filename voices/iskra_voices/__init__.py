@@ -1,0 +1,1 @@
+"""The seven voices. Nothing is built here yet."""
