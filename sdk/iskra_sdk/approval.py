@@ -1,0 +1,205 @@
+"""Approvals: rules as data, requests as rows, decisions bound to a hash."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from iskra_sdk.ids import ApprovalId, SessionId, TurnId
+from iskra_sdk.principal import Principal
+from iskra_sdk.tool import Risk
+
+
+class Verdict(StrEnum):
+    """What a rule says about a call."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class TimeoutAction(StrEnum):
+    """What happens to a request nobody decided in time."""
+
+    REJECT = "reject"
+    APPROVE = "approve"
+    KEEP = "keep"
+
+
+class ApprovalState(StrEnum):
+    """Where a request stands; everything but ``open`` is final."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """A rule about tool calls. An empty condition matches everything; all conditions must match.
+
+    Attributes:
+        name: For people and the audit log.
+        verdict: What to do with a matching call.
+        tools: Globs of tool names.
+        risks: Risks.
+        agents: Globs of agent names.
+        principals: Globs of user ids.
+        plugins: Globs of the names of the plugins that own the tool.
+        arguments: Argument name to a glob its text must match, e.g. ``{"path": "docs/*"}``. A glob is no
+            path check: ``*`` also matches ``/``. A missing argument does not match.
+        timeout: Seconds a request stays open; ``None`` for the setting's default.
+        on_timeout: What happens then; ``None`` for the setting's default (reject).
+        reason: Shown to whoever is asked or refused.
+    """
+
+    name: str
+    verdict: Verdict
+    tools: Sequence[str] = ()
+    risks: Sequence[Risk] = ()
+    agents: Sequence[str] = ()
+    principals: Sequence[str] = ()
+    plugins: Sequence[str] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    on_timeout: TimeoutAction | None = None
+    reason: str = ""
+
+    def matches(self, call: "CallFacts") -> bool:
+        """Return whether all conditions hold for a call."""
+        return (
+            _fits(self.tools, call.tool)
+            and (not self.risks or call.risk in self.risks)
+            and _fits(self.agents, call.agent)
+            and _fits(self.principals, call.principal_id)
+            and _fits(self.plugins, call.plugin)
+            and all(
+                name in call.arguments and fnmatchcase(str(call.arguments[name]), glob)
+                for name, glob in self.arguments.items()
+            )
+        )
+
+
+def _fits(globs: Sequence[str], value: str) -> bool:
+    return not globs or any(fnmatchcase(value, glob) for glob in globs)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What rules may know about a tool call."""
+
+    tool: str
+    risk: Risk
+    arguments: Mapping[str, Any]
+    agent: str
+    principal_id: str
+    plugin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The verdict on one call and where it comes from."""
+
+    verdict: Verdict
+    rule: str
+    reason: str = ""
+    timeout: float = 3600.0
+    on_timeout: TimeoutAction = TimeoutAction.REJECT
+
+
+def canonical_arguments(arguments: Mapping[str, object]) -> str:
+    """Return the arguments as JSON with sorted keys: the exact text a person approves."""
+    return to_json(_sorted(arguments)).decode()
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def call_hash(tool: str, arguments: str, fingerprint: str = "") -> str:
+    """Return the SHA-256 (hex) that binds a decision to a tool, its canonical arguments and the outside state."""
+    return hashlib.sha256("\0".join((tool, arguments, fingerprint)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A tool call that waits, or waited, for a person.
+
+    Attributes:
+        arguments: Canonical JSON text of the arguments.
+        hash: See :func:`call_hash`; a decision counts only for this.
+        preview: The call as shown to the person.
+        code: Four characters that decide it in any chat client, unique among the principal's open requests.
+        expires_at: When the timeout action applies; ``None`` for never.
+        state: Where it stands.
+        decided_by: Who decided, ``timeout`` or ``rule:<name>``.
+        remark: What the person said with the decision; told to the model.
+    """
+
+    id: ApprovalId
+    session_id: SessionId
+    turn_id: TurnId
+    tool_call_id: str
+    principal_id: str
+    agent: str
+    tool: str
+    plugin: str
+    risk: Risk
+    arguments: str
+    hash: str
+    preview: str
+    code: str
+    rule: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    on_timeout: TimeoutAction = TimeoutAction.REJECT
+    reason: str = ""
+    state: ApprovalState = ApprovalState.OPEN
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    remark: str = ""
+
+
+class Approvals(Protocol):
+    """Approval requests as plugins and routes see them."""
+
+    async def list(
+        self, principal: Principal, *, state: ApprovalState | None = ApprovalState.OPEN, limit: int = 100
+    ) -> Sequence[ApprovalRequest]:
+        """Return the principal's requests, newest first; an admin sees everybody's."""
+
+    async def decide(
+        self,
+        principal: Principal,
+        approval_id: ApprovalId,
+        *,
+        approve: bool,
+        remark: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> ApprovalRequest:
+        """Approve or deny a request, once.
+
+        Args:
+            principal: Who decides.
+            approval_id: The request.
+            approve: Yes or no.
+            remark: Told to the model.
+            arguments: Approve the call with these arguments instead; they are checked against the tool's schema
+                and get a hash of their own.
+
+        Raises:
+            ApprovalNotFoundError: No such request for this principal.
+            ApprovalClosedError: It was decided, expired or cancelled before.
+            ToolArgumentsError: The edited arguments do not fit.
+        """

@@ -1,0 +1,33 @@
+"""Context strategies: which messages of a long conversation a model call gets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from iskra_sdk.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ContextBudget:
+    """How much a model call may hold.
+
+    Attributes:
+        tokens: Tokens for the messages, the system prompt not counted.
+        counted_by: Name of the token counter, for people; ``estimate`` counts 4 bytes of UTF-8 a token.
+    """
+
+    tokens: int
+    counted_by: str = "estimate"
+
+
+class ContextStrategy(Protocol):
+    """Fits a conversation into a budget.
+
+    Promises: order is kept; a tool call stays together with its results; calls without a result and the last user
+    message always stay; what fits is returned unchanged (the same object).
+    """
+
+    name: str
+
+    async def fit(self, messages: Sequence[Message], budget: ContextBudget) -> Sequence[Message]:
+        """Return the messages to send."""

@@ -1,0 +1,191 @@
+"""What a plugin gets from the kernel. Everything acquired through it is released when the plugin goes."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from iskra_sdk.approval import Approvals
+from iskra_sdk.clock import Clock
+from iskra_sdk.event import Event
+from iskra_sdk.event_bus import EventBus
+from iskra_sdk.ids import SessionId, TurnId
+from iskra_sdk.llm import LLM
+from iskra_sdk.manifest import PluginManifest
+from iskra_sdk.notifier import Notification
+from iskra_sdk.principal import Principal
+from iskra_sdk.session_store import SessionReader, TurnRecord
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+T = TypeVar("T")
+
+
+class Tasks(Protocol):
+    """Starts background tasks that end with the plugin."""
+
+    def start(self, job: Callable[[], Coroutine[Any, Any, None]], *, name: str = "") -> None:
+        """Run ``job()`` in a task; it is cancelled when the plugin goes.
+
+        What it raises is logged and counted against the plugin; the server goes on.
+        """
+
+
+class KeyValueState(Protocol):
+    """A plugin's own durable key-value state: JSON-able values, keys up to 200 characters."""
+
+    async def get(self, key: str, default: object = None) -> Any:
+        """Return a value."""
+
+    async def put(self, key: str, value: object) -> None:
+        """Write a value; committed when it returns. ``None`` removes the key."""
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return sorted keys that begin with ``prefix``."""
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
+    """An answer of another server, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, with replacement characters where it is none."""
+        return self.body.decode(errors="replace")
+
+
+class HTTPClient(Protocol):
+    """Reaches other servers safely.
+
+    Every address is checked after resolution and each redirect again: loopback, private and link-local addresses are
+    refused unless the setting ``allowed_private_hosts`` names the host. Answers are capped in size and time.
+    """
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 30.0,  # noqa: ASYNC109 - the whole exchange, enforced by the client
+        max_bytes: int = 10_000_000,
+    ) -> HTTPResponse:
+        """Send a request and return the whole answer, whatever its status.
+
+        Raises:
+            PermissionDeniedError: The address is not allowed.
+            ToolError: The server cannot be reached, is too slow, or sends too much.
+        """
+
+
+class Turns(Protocol):
+    """Starts turns and follows them, for plugins that converse on their own account."""
+
+    async def start(
+        self,
+        principal: Principal,
+        session_id: SessionId | None,
+        text: str,
+        *,
+        model: str = "iskra",
+        options: Mapping[str, object] | None = None,
+        idempotency_key: str = "",
+    ) -> TurnRecord:
+        """Commit a message and start (or queue) its turn; a new session is made where none is named.
+
+        Raises:
+            SessionNotFoundError: No such session for this principal.
+            QueueFullError: Too many messages wait in the session.
+            UnknownModelError: Nobody answers to ``model``.
+        """
+
+    def follow(self, principal: Principal, session_id: SessionId, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the session's events above ``after``, past ones first, then as they happen, without end."""
+
+    async def cancel(self, principal: Principal, turn_id: TurnId) -> None:
+        """Cancel a turn; its upstream call stops within a second. A finished turn stays as it is."""
+
+
+class PluginContext(Protocol):
+    """The kernel as one plugin sees it.
+
+    Using a facility that the manifest does not ask for raises ``PermissionDeniedError``.
+    """
+
+    name: str
+    manifest: PluginManifest
+    settings: BaseModel
+    """Validated by the model that ``settings_schema`` returned; an empty model where there is none."""
+    data_dir: Path
+    """A directory of its own; exists."""
+    logger: logging.Logger
+    clock: Clock
+    tasks: Tasks
+    events: EventBus
+    state: KeyValueState
+
+    @property
+    def sessions(self) -> SessionReader:
+        """Sessions; needs ``sessions``."""
+
+    @property
+    def turns(self) -> Turns:
+        """Turns; needs ``turns``."""
+
+    @property
+    def llm(self) -> LLM:
+        """Models; needs ``llm``."""
+
+    @property
+    def approvals(self) -> Approvals:
+        """Approvals; needs ``approvals``."""
+
+    @property
+    def http(self) -> HTTPClient:
+        """Other servers; needs ``network``."""
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace root of the server, resolved; needs ``files``."""
+
+    @property
+    def tracer(self) -> "Tracer":
+        """OpenTelemetry tracer named after the plugin."""
+
+    @property
+    def meter(self) -> "Meter":
+        """OpenTelemetry meter named after the plugin."""
+
+    async def notify(self, notification: Notification) -> None:
+        """Tell a person through every notifier; failures are logged."""
+
+    def provide(self, protocol: type[T], service: T) -> None:
+        """Offer ``service`` to other plugins under ``protocol`` until the plugin goes.
+
+        Raises:
+            PluginConflictError: Another plugin offers it.
+        """
+
+    def service(self, protocol: type[T]) -> T:
+        """Return what another plugin offers under ``protocol``. Ask each time: the provider may be reloaded.
+
+        Raises:
+            PluginDependencyError: Nobody offers it now.
+        """
+
+    def on_close(self, release: Callable[[], Awaitable[None] | None]) -> None:
+        """Have ``release`` called when the plugin goes, last registered first."""
+
+
+Lifespan = AbstractAsyncContextManager[None]
