@@ -30,7 +30,9 @@ and the facts are attributes::
     │   └── IdempotencyConflictError  the key was used before for another request
     ├── BusyError                     wait, then try again
     │   ├── QueueFullError
-    │   └── ShuttingDownError
+    │   ├── ShuttingDownError
+    │   └── ServerUnreachableError    raised by the client: no server answers at this address
+    ├── UnexpectedAnswerError         raised by the client: whatever answers there is not an Iskra server
     ├── LLMError                      the model call failed
     │   ├── ProviderUnavailableError  connection failed or a temporary 5xx (transient)
     │   ├── ProviderTimeoutError      a deadline passed (transient)
@@ -268,6 +270,19 @@ class ShuttingDownError(BusyError):
     """The server is stopping and takes no new work."""
 
     code = "shutting_down"
+
+
+class ServerUnreachableError(BusyError):
+    """The client cannot reach the server, or lost it and did not get it back in time."""
+
+    code = "server_unreachable"
+
+
+class UnexpectedAnswerError(IskraError):
+    """The client got an answer that an Iskra server does not give: another program, a proxy, another version."""
+
+    code = "unexpected_answer"
+    http_status = 502
 
 
 class LLMError(IskraError):
