@@ -31,6 +31,22 @@ TurnEvent = str | TextDelta | ReasoningDelta
 """What an agent yields; a plain ``str`` is a piece of the answer."""
 
 
+class AgentCard(Protocol):
+    """What a turn may know of an agent: enough to choose one. Every :class:`~iskra_sdk.agent.Agent` is one."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+
+    @property
+    def description(self) -> str:
+        """One sentence on what it does."""
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """Messages it should get."""
+
+
 class Turn(Protocol):
     """One user message and everything that follows from it.
 
@@ -51,6 +67,8 @@ class Turn(Protocol):
     """The conversation for the next model call, without the system prompt; steps append to it."""
     tools: Mapping[str, Tool]
     """The tools this agent may use."""
+    agents: Mapping[str, AgentCard]
+    """The agents loaded when the turn began, by name: those that :meth:`hand_off` can reach."""
     context: BaseModel | None
     """The agent's structured context, if it declares one; kept with the session."""
     answer: LLMAnswer | None
