@@ -1,0 +1,43 @@
+"""Talks to a running server: sessions, streamed turns, approvals, administration.
+
+:class:`IskraClient` is for ordinary code, :class:`AsyncIskraClient` for asyncio; their surfaces are the same.
+Needs httpx.
+"""
+
+from iskra_sdk.client.async_client import AsyncIskraClient, AsyncTurnStream
+from iskra_sdk.client.models import (
+    AgentInfo,
+    ApprovalInfo,
+    HealthInfo,
+    MessageInfo,
+    ModelInfo,
+    PluginInfo,
+    QuestionInfo,
+    ReceiptInfo,
+    SessionInfo,
+    ToolInfo,
+    TurnInfo,
+)
+from iskra_sdk.client.reconnect import ReconnectPolicy
+from iskra_sdk.client.sync_client import IskraClient, TurnStream
+from iskra_sdk.client.turn_progress import Decision
+
+__all__ = [
+    "AgentInfo",
+    "ApprovalInfo",
+    "AsyncIskraClient",
+    "AsyncTurnStream",
+    "Decision",
+    "HealthInfo",
+    "IskraClient",
+    "MessageInfo",
+    "ModelInfo",
+    "PluginInfo",
+    "QuestionInfo",
+    "ReceiptInfo",
+    "ReconnectPolicy",
+    "SessionInfo",
+    "ToolInfo",
+    "TurnInfo",
+    "TurnStream",
+]
