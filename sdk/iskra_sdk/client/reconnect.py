@@ -18,8 +18,8 @@ class ReconnectPolicy:
         first_delay: Longest wait before the first attempt; each wait is drawn evenly between 0 and its bound.
         factor: Each further bound is this many times the one before.
         max_delay: Largest bound.
-        attempt_timeout: What each of connecting and getting the answer's head may take; the server may send the head with
-            its first ping, after 15 s.
+        attempt_timeout: What each of connecting and getting the head of the answer may take; a server may send that
+            with its first ping only, after 15 s.
         silence_timeout: A stream without a byte for so long counts as broken; the server sends one every 15 s.
         give_up_after: Time without an event over all attempts, after which an error is raised.
     """

@@ -65,6 +65,9 @@ class TurnReader:
         self.is_finished = False
         self.ended: Event | None = None
         self._texts: dict[str, str] = {}
+        # A reader that begins inside a message goes on there: id of that message, and characters given out before.
+        self._begins_inside = after > 0
+        self._skipped: dict[str, int] = {}
 
     @property
     def text(self) -> str:
@@ -94,8 +97,10 @@ class TurnReader:
                 return
             case EventType.MESSAGE_RESET:
                 # Kept in place, so that the order of messages stays.
-                if self._texts.get(str(event.data.get("message_id")), ""):
-                    self._texts[str(event.data.get("message_id"))] = ""
+                message_id = str(event.data.get("message_id"))
+                self._skipped.pop(message_id, None)
+                if self._texts.get(message_id, "") or self._begins_inside:
+                    self._texts[message_id] = ""
                     yield event
                 return
             case EventType.MESSAGE_COMPLETED if event.data.get("role", "assistant") == "assistant":
@@ -112,13 +117,17 @@ class TurnReader:
                 yield event
             return
         message_id = str(event.data.get("message_id"))
-        known = self._texts.setdefault(message_id, "")
         offset = event.data.get("offset")
-        offset = offset if isinstance(offset, int) else len(known)
-        if offset > len(known):
+        if self._begins_inside and message_id not in self._texts and isinstance(offset, int):
+            self._skipped[message_id] = offset
+        self._begins_inside = False
+        known = self._texts.setdefault(message_id, "")
+        reached = self._skipped.get(message_id, 0) + len(known)
+        offset = offset if isinstance(offset, int) else reached
+        if offset > reached:
             # Something is missing before it; the completed message will bring both.
             return
-        new = text[len(known) - offset :]
+        new = text[reached - offset :]
         if new:
             yield self._piece(event, message_id, new)
 
@@ -130,11 +139,17 @@ class TurnReader:
         if not isinstance(text, str):
             return
         known = self._texts.setdefault(message_id, "")
-        if not text.startswith(known):
+        skipped = self._skipped.get(message_id, 0)
+        self._begins_inside = False
+        if not text.startswith(known, skipped):
             self._texts[message_id] = known = ""
+            self._skipped[message_id] = skipped = 0
             yield replace(event, type=EventType.MESSAGE_RESET, data={"message_id": message_id})
-        if len(text) > len(known):
-            yield self._piece(event, message_id, text[len(known) :])
+        reached = skipped + len(known)
+        if len(text) > reached:
+            yield self._piece(event, message_id, text[reached:])
+        self._texts[message_id] = text
+        self._skipped[message_id] = 0
 
     def _piece(self, event: Event, message_id: str, text: str) -> Event:
         known = self._texts[message_id]
@@ -142,5 +157,5 @@ class TurnReader:
         return replace(
             event,
             type=EventType.MESSAGE_DELTA,
-            data={"message_id": message_id, "offset": len(known), "text": text},
+            data={"message_id": message_id, "offset": self._skipped.get(message_id, 0) + len(known), "text": text},
         )
