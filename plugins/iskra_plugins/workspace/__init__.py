@@ -1,0 +1,71 @@
+"""The plugin ``workspace``: files of one folder, and commands in it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from iskra_plugins.workspace.code_search import CodeSearch
+from iskra_plugins.workspace.command_tool import CommandTool
+from iskra_plugins.workspace.file_tools import FileTools
+from iskra_plugins.workspace.private_files import PrivateFiles
+from iskra_plugins.workspace.settings import WorkspaceSettings
+from iskra_plugins.workspace.workspace_root import WorkspaceRoot
+from iskra_sdk import PluginContext, Risk, Tool, hookimpl, tool
+from iskra_sdk.errors import ConfigurationError
+
+__all__ = ["WorkspaceSettings", "register_tools", "settings_schema"]
+
+# Besides the file itself: `tree` stands for what exists where, `workspace` for everything that a command may change.
+_TREE = "tree"
+_ALL = "workspace"
+
+
+@hookimpl
+def settings_schema() -> type[BaseModel]:
+    return WorkspaceSettings
+
+
+@hookimpl
+def register_tools(context: PluginContext) -> Iterable[Tool]:
+    settings = WorkspaceSettings.model_validate(context.settings.model_dump())
+    root = _root(context, settings)
+    files = FileTools(root, settings)
+    search = CodeSearch(root, settings)
+    commands = CommandTool(root, settings, os.environ)
+    return (
+        tool(risk=Risk.READ, reads=("file:{path}", _ALL), timeout=15.0)(files.read_file),
+        tool(risk=Risk.READ, reads=(_TREE, _ALL), timeout=15.0)(files.list_files),
+        tool(risk=Risk.READ, reads=(_TREE, _ALL), timeout=15.0)(search.search_in_code),
+        tool(
+            risk=Risk.WRITE,
+            reads=(_ALL,),
+            writes=("file:{path}", _TREE),
+            timeout=30.0,
+            preview=files.write_preview,
+            fingerprint=files.write_fingerprint,
+        )(files.write_file),
+        tool(
+            risk=Risk.EXECUTE,
+            writes=(_ALL,),
+            timeout=commands.timeout,
+            preview=commands.preview,
+            fingerprint=commands.fingerprint,
+        )(commands.execute_command),
+    )
+
+
+def _root(context: PluginContext, settings: WorkspaceSettings) -> WorkspaceRoot:
+    if os.open not in os.supports_dir_fd:
+        raise ConfigurationError(
+            "The workspace tools need a system that opens files relative to folders, such as Linux or macOS.",
+            mend="Disable the plugin `workspace`.",
+        )
+    path = context.workspace
+    if path == Path(path.anchor):
+        raise ConfigurationError(
+            "The workspace is the root of the file system, so nothing would be outside it.",
+            mend="Choose a folder with --workspace, or disable the plugin `workspace`.",
+        )
+    return WorkspaceRoot(path, private=PrivateFiles(settings.private), forbidden=(context.data_dir,))
