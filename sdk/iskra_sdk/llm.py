@@ -75,6 +75,7 @@ class LLMRequest:
         parameters: Sampling and output parameters under OpenAI's names (``temperature``, ``max_tokens``, ``stop``,
             ``response_format``, …); unknown ones are passed on.
         caller: On whose account.
+        connect_timeout: Seconds a provider may take to reach its upstream; the router sets it from its settings.
     """
 
     messages: Sequence[Message]
@@ -82,6 +83,7 @@ class LLMRequest:
     tools: Sequence[ToolSpec | Mapping[str, object]] = ()
     parameters: Mapping[str, object] = field(default_factory=dict)
     caller: Caller = field(default_factory=Caller)
+    connect_timeout: float = 5.0
 
     @property
     def wire_tools(self) -> list[Mapping[str, object]]:
