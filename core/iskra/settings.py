@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
 from iskra_sdk.approval import TimeoutAction, Verdict
 from iskra_sdk.errors import ConfigurationError
 from iskra_sdk.tool import Risk
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
 Directory = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -200,7 +201,9 @@ def load_settings(
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     from_environment = _read_environment(os.environ if environment is None else environment)
     if file is None:
-        data_dir = given.get("data_dir") or from_environment.get("data_dir") or Settings.model_fields["data_dir"].default
+        data_dir = (
+            given.get("data_dir") or from_environment.get("data_dir") or Settings.model_fields["data_dir"].default
+        )
         file = Path(str(data_dir)).expanduser() / "iskra.toml"
         document = _read_file(file) if file.is_file() else {}
     else:

@@ -135,7 +135,9 @@ class Tool:
         A function may return a :class:`ToolResult`, a ``str``, or anything JSON-able.
         What it raises passes through.
         """
-        values = {name: getattr(model, name) for model in (self.model.model_validate(arguments),) for name in self._fields}
+        values = {
+            name: getattr(model, name) for model in (self.model.model_validate(arguments),) for name in self._fields
+        }
         if self.context_parameter is not None:
             values[self.context_parameter] = context or ToolContext()
         if inspect.iscoroutinefunction(self.function):
@@ -154,6 +156,15 @@ class Tool:
     @property
     def _fields(self) -> Sequence[str]:
         return tuple(self.model.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInvocation:
+    """A validated and approved call on its way to the tool: the payload of the point ``tool.call``."""
+
+    tool: Tool
+    arguments: Mapping[str, object]
+    context: ToolContext
 
 
 def as_result(value: object) -> ToolResult:

@@ -33,7 +33,7 @@ def _none() -> Mapping[str, Owned[T]]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalog:
     """What one set of plugin generations offers.
 

@@ -1,0 +1,65 @@
+"""Model ids: what a client may ask for, and who answers."""
+
+from dataclasses import dataclass
+
+from iskra.plugin_host.catalog import Catalog
+from iskra_sdk.agent import Agent
+from iskra_sdk.errors import UnknownModelError
+from iskra_sdk.voice import Voice
+
+ORCHESTRATOR = "orchestrator"
+"""The agent behind the model id ``iskra`` and behind voices."""
+
+DEFAULT_MODEL = "iskra"
+
+
+class ModelOnly(Agent):
+    """Answers with a bare model: the agent behind ``llm:<alias>``."""
+
+    name = "llm"
+    description = "A model without instructions or tools."
+
+    def __init__(self, alias: str) -> None:
+        self.model = alias
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """Who answers to a model id."""
+
+    agent: Agent
+    voice: Voice | None = None
+
+
+def resolve_model(model: str, catalog: Catalog, aliases: frozenset[str]) -> ResolvedModel:
+    """Return who answers to a model id.
+
+    Args:
+        model: ``iskra``, ``agent:<name>``, ``voice:<name>``, ``llm:<alias>`` or ``llm:<alias>/<upstream model>``.
+        catalog: What is loaded.
+        aliases: The router's aliases.
+
+    Raises:
+        UnknownModelError: Nobody does; the message lists who would.
+    """
+    kind, _, name = model.partition(":")
+    if model == DEFAULT_MODEL and ORCHESTRATOR in catalog.agents:
+        return ResolvedModel(catalog.agents[ORCHESTRATOR].value)
+    if kind == "agent" and name in catalog.agents:
+        return ResolvedModel(catalog.agents[name].value)
+    if kind == "voice" and name in catalog.voices and ORCHESTRATOR in catalog.agents:
+        return ResolvedModel(catalog.agents[ORCHESTRATOR].value, catalog.voices[name].value)
+    if kind == "llm" and name.partition("/")[0] in aliases:
+        return ResolvedModel(ModelOnly(name))
+    known = ", ".join(model_ids(catalog, aliases)) or "none: the server runs without plugins"
+    raise UnknownModelError(
+        f"There is no model {model!r} here.", mend=f"Pick one of: {known}.", facts={"param": "model"}
+    )
+
+
+def model_ids(catalog: Catalog, aliases: frozenset[str]) -> list[str]:
+    """Return all model ids, the orchestrator first."""
+    first = [DEFAULT_MODEL] if ORCHESTRATOR in catalog.agents else []
+    agents = sorted(f"agent:{name}" for name in catalog.agents)
+    voices = sorted({f"voice:{owned.value.name}" for owned in catalog.voices.values()}) if first else []
+    return [*first, *agents, *voices, *sorted(f"llm:{alias}" for alias in aliases)]

@@ -1,0 +1,483 @@
+"""Runs the tool calls of one turn: validate, rule, ask, record the intent, execute, record the outcome."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from iskra.approvals.chat import new_code
+from iskra.approvals.inspection import fingerprint_of, preview_of
+from iskra_sdk.approval import (
+    ApprovalRequest,
+    ApprovalState,
+    CallFacts,
+    Ruling,
+    Verdict,
+    call_hash,
+)
+from iskra_sdk.errors import ConflictError, IskraError, ToolDeniedError, ToolError, ToolTimeoutError
+from iskra_sdk.event import Event, EventType, Severity
+from iskra_sdk.ids import ApprovalId, EffectId
+from iskra_sdk.message import Message, ToolCall, ToolResult, clean_text
+from iskra_sdk.principal import SYSTEM
+from iskra_sdk.session_store import (
+    Change,
+    CloseApproval,
+    CreateApproval,
+    PutStep,
+    StepKind,
+    StepRecord,
+    StepState,
+    TurnState,
+    UpdateTurn,
+)
+from iskra_sdk.tool import Risk, Tool, ToolContext, ToolInvocation
+
+if TYPE_CHECKING:
+    from iskra.running_turn import RunningTurn
+
+logger = logging.getLogger(__name__)
+
+LONGEST_RESULT = 100_000  # characters the model gets of one result
+LONGEST_EVENT_CONTENT = 2_000  # characters an event shows of it
+_CODE_ATTEMPTS = 5
+
+CHANGED = "What this call would act on has changed since you approved it. Look again."
+INTERRUPTED = (
+    "The server stopped while this call was running, so it may or may not have taken effect. Approve to run it again."
+)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One tool call on its way through."""
+
+    call: ToolCall
+    index: int
+    message_index: int | None
+    effect_id: EffectId
+    state: StepState | None = None
+    """The state its step was last written with; ``None`` before the first time."""
+    approval_id: ApprovalId | None = None
+    tool: Tool | None = None
+    plugin: str = ""
+    arguments: Mapping[str, Any] | None = None
+    request: ApprovalRequest | None = None
+    result: ToolResult | None = None
+
+    @property
+    def ready(self) -> tuple[Tool, Mapping[str, Any]]:
+        """The tool and its valid arguments."""
+        if self.tool is None or self.arguments is None:
+            raise ValueError("the call was not prepared")
+        return self.tool, self.arguments
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether the call may change something."""
+        return self.tool is None or self.tool.risk is not Risk.READ
+
+
+class ToolRunner:
+    """Runs tool calls for one turn.
+
+    Every call's step is committed before the call is dispatched, and its outcome before the turn goes on. Calls that
+    only read run side by side; calls with an effect run one at a time, in the order they are cleared to run.
+
+    Args:
+        turn: The turn the calls belong to.
+    """
+
+    def __init__(self, turn: "RunningTurn") -> None:
+        self._turn = turn
+        self._services = turn.services
+        self._effects = asyncio.Lock()
+        self._waiting: dict[int, _Job] = {}
+        self._started: dict[int, _Job] = {}
+
+    async def run(self, calls: Sequence[ToolCall], *, in_conversation: bool = True) -> Sequence[ToolResult]:
+        """Run calls and return their results in the same order.
+
+        Args:
+            calls: What to run.
+            in_conversation: Whether the results become messages.
+        """
+        jobs = [self._job(call, in_conversation=in_conversation) for call in calls]
+        fresh = [job for job in jobs if job.state is None]
+        for job in jobs:
+            if job.result is None:
+                await self._prepare(job)
+        if fresh:
+            await self._announce(fresh)
+        await self._finish_all([job for job in jobs if job.result is None])
+        return [job.result for job in jobs if job.result is not None]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether all that is left waits for a person."""
+        return bool(self._waiting) and not self._started
+
+    def abandon(self) -> tuple[list[Change], list[Event]]:
+        """Return what closes the books on calls that a cancelled or failed turn leaves behind."""
+        changes: list[Change] = []
+        events: list[Event] = []
+        now = self._services.clock.now()
+        for job in self._waiting.values():
+            if job.request is not None and job.request.state is ApprovalState.OPEN:
+                changes.append(CloseApproval(job.request.id, ApprovalState.CANCELLED, "(turn)", now))
+        for job in self._started.values():
+            changes.append(self._step(job, StepState.UNKNOWN))
+            message = "The turn ended while this call was running; it may have taken effect."
+            events.append(self._event(job, EventType.TOOL_FAILED, Severity.WARNING, code="abandoned", message=message))
+        return changes, events
+
+    # Preparing -------------------------------------------------------------------------------------------------------
+
+    def _job(self, call: ToolCall, *, in_conversation: bool) -> _Job:
+        turn = self._turn
+        index, recorded = turn.journal.take(StepKind.TOOL, call.name)
+        message_index = turn.next_message_index() if in_conversation else None
+        job = _Job(call, index, message_index, EffectId(f"{turn.id}.{index}"))
+        if recorded is not None:
+            job.state = recorded.state
+            approval_id = recorded.data.get("approval_id")
+            job.approval_id = ApprovalId(approval_id) if isinstance(approval_id, str) else None
+            if recorded.state is StepState.DONE:
+                job.result = _recorded_result(recorded)
+        return job
+
+    async def _prepare(self, job: _Job) -> None:
+        """Find the tool, check the arguments, and find out whether somebody must be asked."""
+        turn = self._turn
+        owned = turn.owned_tools.get(job.call.name)
+        if owned is None:
+            offered = ", ".join(sorted(turn.tools)) or "none"
+            error = ToolError(f"There is no tool {job.call.name!r} for this agent.", mend=f"Its tools: {offered}.")
+            job.result = _failure(error)
+            return
+        job.tool, job.plugin = owned.value, owned.plugin
+        try:
+            job.arguments = job.tool.validate(job.call.arguments)
+            if job.approval_id is not None:
+                job.request = await self._services.store.approval(SYSTEM, job.approval_id)
+            if job.state is StepState.STARTED and not job.tool.is_repeatable:
+                job.request = await self._request(job, self._interrupted)
+            elif job.state is None:
+                ruling = self._rule(job)
+                if ruling.verdict is Verdict.ASK:
+                    job.request = await self._request(job, ruling)
+        except IskraError as exc:
+            job.result = _failure(exc)
+
+    def _rule(self, job: _Job) -> Ruling:
+        tool, arguments = job.ready
+        turn = self._turn
+        facts = CallFacts(
+            tool=tool.name,
+            risk=tool.risk,
+            arguments=arguments,
+            agent=turn.agent,
+            principal_id=turn.principal.id,
+            plugin=job.plugin,
+        )
+        ruling = self._services.policy.rule(facts, turn.catalog.rules)
+        if ruling.verdict is Verdict.DENY:
+            reason = f": {ruling.reason}" if ruling.reason else "."
+            raise ToolDeniedError(f"The rule {ruling.rule!r} denies this call{reason}", mend="Do not repeat it.")
+        return ruling
+
+    @property
+    def _interrupted(self) -> Ruling:
+        return self._services.policy.kernel_ruling("interrupted", INTERRUPTED)
+
+    async def _request(self, job: _Job, ruling: Ruling) -> ApprovalRequest:
+        tool, arguments = job.ready
+        turn = self._turn
+        return self._services.approvals.draft(
+            principal_id=turn.principal.id,
+            session_id=turn.session_id,
+            turn_id=turn.id,
+            tool_call_id=job.call.id,
+            agent=turn.agent,
+            tool=tool.name,
+            plugin=job.plugin,
+            risk=tool.risk,
+            arguments=arguments,
+            fingerprint=await fingerprint_of(tool, arguments),
+            preview=await preview_of(tool, arguments),
+            ruling=ruling,
+        )
+
+    # Asking and recording --------------------------------------------------------------------------------------------
+
+    async def _announce(self, jobs: Sequence[_Job]) -> None:
+        """Commit the first step of every call, together with what the turn still has to commit.
+
+        A call that may run at once is recorded as started here already, which saves a commit.
+        """
+        an_effect_is_started = False
+        for job in jobs:
+            shown = job.arguments if job.arguments is not None else job.call.arguments
+            risk = job.tool.risk if job.tool is not None else None
+            self._turn.add(events=[self._event(job, EventType.TOOL_REQUESTED, arguments=shown, risk=risk)])
+            if job.result is not None:
+                self._record_result(job, None)
+            elif job.request is not None or (job.has_effect and an_effect_is_started):
+                self._turn.add([self._step(job, StepState.WAITING)])
+            else:
+                an_effect_is_started = an_effect_is_started or job.has_effect
+                self._record_start(job)
+        await self._ask([job for job in jobs if job.request is not None and job.result is None])
+
+    async def _ask(self, jobs: Sequence[_Job]) -> None:
+        """Commit what is pending together with the requests of ``jobs``; a code that is taken gets replaced."""
+        turn = self._turn
+        expected = frozenset({TurnState.RUNNING, TurnState.WAITING_APPROVAL})
+        for attempts_left in reversed(range(_CODE_ATTEMPTS)):
+            requests = [job.request for job in jobs if job.request is not None]
+            changes: list[Change] = [CreateApproval(request) for request in requests]
+            if requests:
+                changes.append(UpdateTurn(turn.id, TurnState.WAITING_APPROVAL, expected))
+            try:
+                await turn.flush(changes, [_request_event(request) for request in requests])
+            except ConflictError as exc:
+                if type(exc) is not ConflictError or not requests or not attempts_left:
+                    raise
+                for job in jobs:
+                    job.request = replace(job.request, code=new_code()) if job.request is not None else None
+            else:
+                return
+
+    def _record_start(self, job: _Job) -> None:
+        self._started[job.index] = job
+        event = self._event(job, EventType.TOOL_STARTED, effect_id=job.effect_id)
+        self._turn.add([self._step(job, StepState.STARTED)], [event])
+
+    def _record_result(self, job: _Job, seconds: float | None) -> None:
+        """Add the changes and the event of a call's result to what the turn commits next."""
+        turn, result = self._turn, job.result
+        if result is None:
+            raise ValueError("the call has no result")
+        self._started.pop(job.index, None)
+        changes: list[Change] = [self._step(job, StepState.DONE)]
+        if job.message_index is not None:
+            changes.append(turn.append_message(job.message_index, Message.tool(job.call.id, result.content)))
+        facts: dict[str, object] = {"seconds": seconds}
+        content = result.content[:LONGEST_EVENT_CONTENT]
+        if result.is_error:
+            facts |= {"code": result.error_code, "message": content}
+            event = self._event(job, EventType.TOOL_FAILED, Severity.WARNING, **facts)
+        else:
+            event = self._event(job, EventType.TOOL_COMPLETED, content=content, **facts)
+        turn.add(changes, [event])
+
+    def _step(self, job: _Job, state: StepState) -> PutStep:
+        now = self._services.clock.now()
+        data: dict[str, object] = {"call": job.call.wire, "arguments": job.arguments}
+        if job.request is not None:
+            data["approval_id"] = job.request.id
+        if state is StepState.DONE and job.result is not None:
+            data["result"] = {
+                "content": job.result.content,
+                "data": job.result.data,
+                "is_error": job.result.is_error,
+                "error_code": job.result.error_code,
+            }
+        step = StepRecord(
+            turn_id=self._turn.id,
+            index=job.index,
+            kind=StepKind.TOOL,
+            state=state,
+            started_at=now,
+            name=job.call.name,
+            data=data,
+            effect_id=job.effect_id,
+            ended_at=now if state is StepState.DONE else None,
+        )
+        expected, job.state = job.state, state
+        return PutStep(step, expected)
+
+    def _event(self, job: _Job, event_type: EventType, severity: Severity = Severity.INFO, **data: object) -> Event:
+        facts = {"tool_call_id": job.call.id, "tool": job.call.name, **data}
+        return Event(event_type, facts, turn_id=self._turn.id, severity=severity, at=self._services.clock.now())
+
+    # Finishing -------------------------------------------------------------------------------------------------------
+
+    async def _finish_all(self, jobs: Sequence[_Job]) -> None:
+        if len(jobs) == 1:
+            await self._finish(jobs[0])
+        elif jobs:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for job in jobs:
+                        group.create_task(self._finish(job), name=f"tool {job.call.name}")
+            except BaseExceptionGroup as failures:
+                raise failures.exceptions[0] from failures
+
+    async def _finish(self, job: _Job) -> None:
+        """Bring one announced call to its result and commit that."""
+        if job.state is StepState.STARTED and job.request is not None and job.request.id != job.approval_id:
+            self._turn.add([self._step(job, StepState.UNKNOWN)])  # interrupted by a crash
+            await self._ask([job])
+        while True:
+            if job.request is not None and not await self._is_approved(job):
+                self._record_result(job, None)
+                await self._turn.flush(self._running_again())
+                return
+            if not job.has_effect:
+                await self._dispatch(job)
+                return
+            async with self._effects:
+                if job.request is None or job.state is StepState.STARTED or not await self._is_stale(job):
+                    await self._dispatch(job)
+                    return
+            job.request = await self._request(job, self._services.policy.kernel_ruling("changed", CHANGED))
+            self._turn.add([self._step(job, StepState.WAITING)])
+            await self._ask([job])
+
+    async def _is_approved(self, job: _Job) -> bool:
+        """Wait for the decision; without approval the call's result says why."""
+        if job.request is None:
+            return True
+        self._waiting[job.index] = job
+        if job.request.state is ApprovalState.OPEN:
+            job.request = await self._services.approvals.wait(job.request)
+        del self._waiting[job.index]
+        if job.request.state is ApprovalState.APPROVED:
+            job.arguments = from_json(job.request.arguments)
+            return True
+        job.result = _failure(_refusal(job.request, was_interrupted=job.state is StepState.UNKNOWN))
+        return False
+
+    async def _is_stale(self, job: _Job) -> bool:
+        """Return whether the decision was about another state of the world."""
+        tool, arguments = job.ready
+        if job.request is None:
+            return False
+        try:
+            fingerprint = await fingerprint_of(tool, arguments)
+        except ToolError:
+            return True
+        return call_hash(tool.name, job.request.arguments, fingerprint) != job.request.hash
+
+    def _running_again(self) -> list[Change]:
+        if self._waiting:
+            return []
+        expected = frozenset({TurnState.RUNNING, TurnState.WAITING_APPROVAL})
+        return [UpdateTurn(self._turn.id, TurnState.RUNNING, expected)]
+
+    async def _dispatch(self, job: _Job) -> None:
+        """Commit the intent, run the call, commit the outcome."""
+        if job.state is not StepState.STARTED:
+            self._record_start(job)
+            await self._turn.flush(self._running_again() if job.request is not None else ())
+        began = self._services.clock.monotonic()
+        job.result = await self._execute(job)
+        self._record_result(job, round(self._services.clock.monotonic() - began, 3))
+        await self._turn.flush()
+
+    async def _execute(self, job: _Job) -> ToolResult:
+        """Run the tool; whatever goes wrong becomes a result, for this is where plugin code is called."""
+        tool, arguments = job.ready
+        turn = self._turn
+
+        async def progress(text: str) -> None:
+            await turn.show_progress(clean_text(text))
+
+        context = ToolContext(
+            principal=turn.principal,
+            session_id=turn.session_id,
+            turn_id=turn.id,
+            tool_call_id=job.call.id,
+            effect_id=job.effect_id,
+            progress=progress,
+            logger=logging.getLogger(f"iskra.plugin.{job.plugin}"),
+        )
+        try:
+            result = await self._invoke(ToolInvocation(tool, arguments, context))
+        except IskraError as exc:
+            result = _failure(exc)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            result = _failure(ToolError(f"The tool {tool.name!r} cancelled itself."))
+        except BaseException as exc:
+            self._services.record_failure(job.plugin, exc)
+            logger.warning("tool raised", extra={"tool": tool.name, "plugin": job.plugin}, exc_info=exc)
+            result = _failure(ToolError(f"The tool {tool.name!r} failed: {type(exc).__name__}: {exc}"))
+        return _bounded(result)
+
+    async def _invoke(self, invocation: ToolInvocation) -> ToolResult:
+        services = self._services
+
+        async def run(payload: ToolInvocation) -> ToolResult:
+            tool = payload.tool
+            try:
+                async with asyncio.timeout(tool.timeout):
+                    return await tool.run(payload.arguments, payload.context)
+            except TimeoutError as exc:
+                raise ToolTimeoutError(
+                    f"The tool {tool.name!r} did not finish within {tool.timeout:g} seconds.",
+                    mend="Ask for less at once.",
+                ) from exc
+
+        chain = services.tool_call.chain
+        result: ToolResult = await (run(invocation) if chain is None else chain(invocation, run))
+        if services.tool_result.chain is not None:
+            result = await services.tool_result.chain(result, _same)
+        return result
+
+
+async def _same(result: ToolResult) -> ToolResult:
+    return result
+
+
+def _failure(error: IskraError) -> ToolResult:
+    return ToolResult(str(error), is_error=True, error_code=error.code)
+
+
+def _recorded_result(step: StepRecord) -> ToolResult:
+    recorded = step.data["result"]
+    if not isinstance(recorded, Mapping):
+        raise ValueError(f"step {step.index} of turn {step.turn_id} has no result")
+    return ToolResult(**recorded)
+
+
+def _refusal(request: ApprovalRequest, *, was_interrupted: bool) -> ToolDeniedError:
+    remark = f" They said: {request.remark}" if request.remark else ""
+    if was_interrupted:
+        text = "The server stopped while this call ran; whether it took effect is unknown, and it was not repeated."
+    elif request.state is ApprovalState.DENIED:
+        text = "The user denied this call."
+    elif request.state is ApprovalState.EXPIRED:
+        text = "Nobody approved this call in time, so it was not run."
+    else:
+        text = "The approval request of this call was cancelled."
+    return ToolDeniedError(text + remark, mend="Do not try the same call again unless the user asks for it.")
+
+
+def _bounded(result: ToolResult) -> ToolResult:
+    content = clean_text(result.content)
+    if len(content) > LONGEST_RESULT:
+        content = f"{content[:LONGEST_RESULT]}\n… {len(content) - LONGEST_RESULT} more characters were cut"
+    return result if content is result.content else replace(result, content=content)
+
+
+def _request_event(request: ApprovalRequest) -> Event:
+    data = {
+        "approval_id": request.id,
+        "tool_call_id": request.tool_call_id,
+        "tool": request.tool,
+        "agent": request.agent,
+        "arguments": request.arguments,
+        "preview": request.preview,
+        "risk": request.risk,
+        "code": request.code,
+        "expires_at": request.expires_at,
+        "reason": request.reason,
+    }
+    return Event(EventType.APPROVAL_REQUESTED, data, turn_id=request.turn_id, at=request.created_at)
