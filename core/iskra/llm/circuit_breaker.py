@@ -20,12 +20,12 @@ class CircuitState(StrEnum):
 class CircuitBreaker:
     """Stops calls to a target that keeps failing.
 
-    Closed, open and half-open follow Nygard, *Release It!* (2nd ed.), chapter 5. A pure state machine: it calls nobody but
-    ``on_change`` and knows time only from the clock.
+    Closed, open and half-open follow Nygard, *Release It!* (2nd ed.), chapter 5. A pure state machine: it calls nobody
+    but ``on_change`` and knows time only from the clock.
 
     Every call asks for a permit first and hands it back with exactly one of :meth:`record_success`,
-    :meth:`record_failure` and :meth:`release`. What a call from before the last change of state reports is ignored, so a
-    late failure cannot open a circuit that has just closed.
+    :meth:`record_failure` and :meth:`release`. What a call from before the last change of state reports is ignored,
+    so a late failure cannot open a circuit that has just closed.
 
     Args:
         failure_threshold: Consecutive failures that open the circuit.

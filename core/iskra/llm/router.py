@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -21,7 +20,6 @@ from iskra_sdk.errors import (
     ProviderProtocolError,
     ProviderRejectedError,
     ProviderTimeoutError,
-    ProviderUnavailableError,
     StreamInterruptedError,
     UnknownModelError,
 )
@@ -157,7 +155,7 @@ class LLMRouter:
         return tuple(self._aliases)
 
     async def models(self, providers: Mapping[str, ProviderEntry]) -> Mapping[str, Sequence[str]]:
-        """Return the upstream models behind each alias that passes names through; those that cannot be asked have none."""
+        """Return the upstream models behind each alias that passes names through; none where they cannot be told."""
         open_aliases = {
             alias: entry.value
             for alias, settings in self._aliases.items()
@@ -188,11 +186,12 @@ class LLMRouter:
             lambda target, limit: self._open(target, request, providers, limit, end),
         )
         is_over = False
+        settle = target.breaker.release  # what an answer that nobody waited for says about the target: nothing
         try:
             if on_target is not None:
                 on_target(name)
-            for chunk in held_back:
-                yield chunk
+            for held in held_back:
+                yield held
             take = pump.next
             while (chunk := await take()) is not None:
                 yield chunk
@@ -203,7 +202,7 @@ class LLMRouter:
             is_over = True
             if not pump.is_finished:
                 if _is_targets_fault(error):
-                    target.breaker.record_failure(permit)
+                    settle = target.breaker.record_failure
                 raise StreamInterruptedError(
                     f"The answer of {name} broke off: {error.message}",
                     mend="What was received is incomplete; send the message again.",
@@ -212,9 +211,8 @@ class LLMRouter:
             logger.info("model stream failed after its answer was complete", extra={"target": name, "code": error.code})
         finally:
             if pump.is_finished:
-                target.breaker.record_success(permit)
-            else:
-                target.breaker.release(permit)
+                settle = target.breaker.record_success
+            settle(permit)
             if pump.usage is not None:
                 self._account(request.caller, name, pump.usage)
             if is_over:
@@ -245,9 +243,9 @@ class LLMRouter:
         finally:
             # The interceptors' streams end before the one they wrap.
             for stream in streams:
-                if hasattr(stream, "aclose"):
-                    async with aclosing(stream):
-                        pass
+                close = getattr(stream, "aclose", None)
+                if close is not None:
+                    await close()
 
     async def _complete(self, request: LLMRequest, providers: Mapping[str, ProviderEntry]) -> LLMAnswer:
         request = self._prepared(request)
@@ -302,10 +300,10 @@ class LLMRouter:
     ) -> T:
         """Go on after a failed first attempt.
 
-        Tenacity costs tens of microseconds a call and some start-up time, so it is only asked once something failed; the
-        first failure is handed to it as the outcome of its first attempt.
+        Tenacity costs tens of microseconds a call and some start-up time, so it is only asked once something failed;
+        the first failure is handed to it as the outcome of its first attempt.
         """
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+        from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
         jittered = wait_random_exponential(multiplier=_BACKOFF_FIRST, max=_BACKOFF_CAP)
         first_error: LLMError | None = error
@@ -315,11 +313,13 @@ class LLMRouter:
             if first_error is not None:
                 failed, first_error = first_error, None
                 raise failed
-            return await attempt(target, min(limit, give_up - self._clock.monotonic()))
+            return await attempt(target, max(1.0, min(limit, give_up - self._clock.monotonic())))
 
         def may_retry(failure: BaseException) -> bool:
-            # The first failure has been judged, and paid for, by the caller.
-            return failure is error or (isinstance(failure, LLMError) and self._may_retry(target, failure, give_up))
+            return isinstance(failure, LLMError) and self._may_retry(target, failure, give_up)
+
+        def stop(state: "RetryCallState") -> bool:
+            return state.attempt_number > self._settings.retries or not target.budget.spend()
 
         def wait(state: "RetryCallState") -> float:
             failure = state.outcome.exception() if state.outcome is not None else None
@@ -328,7 +328,7 @@ class LLMRouter:
 
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=stop_after_attempt(1 + self._settings.retries),
+            stop=stop,
             wait=wait,
             retry=retry_if_exception(may_retry),
             reraise=True,
@@ -339,9 +339,7 @@ class LLMRouter:
         if not error.transient or self._settings.retries == 0 or target.breaker.state is CircuitState.OPEN:
             return False
         wait = error.retry_after or 0.0
-        if wait > _RETRY_AFTER_CAP or self._clock.monotonic() + wait >= give_up:
-            return False
-        return target.budget.spend()
+        return wait <= _RETRY_AFTER_CAP and self._clock.monotonic() + wait < give_up
 
     async def _open(
         self,
@@ -409,14 +407,8 @@ class LLMRouter:
                 raise
             raise error from exc
         target.breaker.record_success(permit)
-        return LLMAnswer(
-            answer.message,
-            answer.finish_reason,
-            answer.usage,
-            answer.reasoning,
-            f"{target.provider}/{model}",
-            answer.wire,
-        )
+        name = f"{target.provider}/{model}"
+        return LLMAnswer(answer.message, answer.finish_reason, answer.usage, answer.reasoning, name, answer.wire)
 
     def _enter(self, target: _Target) -> int:
         permit = target.breaker.acquire()
@@ -474,9 +466,8 @@ class LLMRouter:
 
     def _forget_idle_targets(self) -> None:
         """Make room; if every target is in trouble, the oldest goes."""
-        for key in [key for key, target in self._targets.items() if target.breaker.is_idle] or [
-            next(iter(self._targets))
-        ]:
+        idle = [key for key, target in self._targets.items() if target.breaker.is_idle]
+        for key in idle or [next(iter(self._targets))]:
             del self._targets[key]
 
     def _breaker(self, key: str) -> CircuitBreaker:
@@ -509,18 +500,11 @@ class LLMRouter:
 def _provider(target: _Target, providers: Mapping[str, ProviderEntry]) -> LLMProvider:
     entry = providers.get(target.provider)
     if entry is None:
-        raise _MissingProviderError(
+        raise LLMError(
             f"No provider named {target.provider!r} is loaded, so {target.key} cannot answer.",
             mend=f"Enable the plugin that offers it, or use one of {', '.join(sorted(providers)) or 'none'}.",
         )
     return entry.value
-
-
-class _MissingProviderError(ProviderUnavailableError):
-    """Nobody is there to be asked, so asking again is of no use."""
-
-    transient = False
-    is_provider_fault = False
 
 
 def _has_content(chunk: LLMChunk) -> bool:
