@@ -1,8 +1,8 @@
 """Measures the in-process event bus beside blinker and a bare dict of handlers.
 
 Run: ``python benchmarks/bus.py [--runs 5] [--events 50000]``; blinker is needed for this benchmark only.
-The cases alternate within a run, so that other load on the machine hits all of them. A figure counts until the handler has
-handled the last event.
+The cases alternate within a run, so that other load on the machine hits all of them. A figure counts until the handler
+has handled the last event.
 """
 
 import argparse
@@ -58,13 +58,14 @@ async def blinker_async(events: int) -> None:
 async def iskra_handler(events: int) -> None:
     counter = Counter()
     bus = InProcessEventBus(Points())
-    bus.on(EventHandler("message.*", counter), "bench")
+    registration = bus.on(EventHandler("message.*", counter), "bench")
     for number in range(events):
         await bus.publish(EVENT)
         if number % BURST == BURST - 1:
             await asyncio.sleep(0)  # lets the handler's task run, as any publisher that waits for something does
-    while counter.count < events:
-        await asyncio.sleep(0)
+    registration()
+    await registration.wait()
+    assert counter.count == events
     await bus.aclose()
 
 

@@ -29,7 +29,7 @@ def test_five_failures_in_a_row_open_the_circuit() -> None:
     fail(breaker, 4)
     succeed(breaker)
     fail(breaker, 4)
-    assert breaker.state is CircuitState.CLOSED
+    assert not changes
     fail(breaker, 1)
     assert breaker.state is CircuitState.OPEN
     assert breaker.acquire() is None
@@ -45,8 +45,8 @@ def test_three_probes_one_at_a_time_close_it() -> None:
     clock.advance(59.9)
     assert breaker.acquire() is None
     clock.advance(0.1)
-    assert breaker.state is CircuitState.HALF_OPEN
     for _ in range(3):
+        assert breaker.state is CircuitState.HALF_OPEN
         permit = breaker.acquire()
         assert permit is not None
         assert breaker.acquire() is None
