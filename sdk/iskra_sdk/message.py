@@ -155,3 +155,8 @@ class ToolResult:
     is_error: bool = False
     error_code: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def model_text(self) -> str:
+        """What the model is told: the content, marked as an error of a kind where the call failed."""
+        return f"Error ({self.error_code or 'tool_failed'}): {self.content}" if self.is_error else self.content
