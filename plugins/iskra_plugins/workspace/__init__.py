@@ -34,6 +34,7 @@ def register_tools(context: PluginContext) -> Iterable[Tool]:
     files = FileTools(root, settings)
     search = CodeSearch(root, settings)
     commands = CommandTool(root, settings, os.environ)
+    context.on_close(commands.aclose)
     return (
         tool(risk=Risk.READ, reads=("file:{path}", _ALL), timeout=15.0)(files.read_file),
         tool(risk=Risk.READ, reads=(_TREE, _ALL), timeout=15.0)(files.list_files),

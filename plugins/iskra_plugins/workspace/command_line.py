@@ -54,7 +54,7 @@ def split_command(command: str) -> list[str]:
         command.encode()
     except UnicodeEncodeError as exc:
         raise ToolError("The command holds half a character (a lone surrogate).") from exc
-    words = _Splitter(command.strip(" \t\n\r")).words()
+    words = _Splitter(command.lstrip().rstrip("\r\n")).words()
     if not words:
         raise ToolError("The command is empty.")
     if len(words) > _MOST_WORDS:

@@ -60,6 +60,7 @@ class CommandTool:
     def __init__(self, root: WorkspaceRoot, settings: WorkspaceSettings, environment: Mapping[str, str]) -> None:
         self._root = root
         self._settings = settings
+        self._ending: set[asyncio.Task[None]] = set()
         self._environment = {
             name: value
             for name, value in environment.items()
@@ -90,6 +91,11 @@ class CommandTool:
             removal = asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(home, ignore_errors=True))
             await asyncio.shield(removal)
         return self._result(plan, outcome)
+
+    async def aclose(self) -> None:
+        """Wait until cancelled commands have ended; it takes seconds at most."""
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     async def preview(self, arguments: Mapping[str, Any]) -> str:
         """Return the exact arguments, one on a line.
@@ -224,7 +230,11 @@ class CommandTool:
         except TimeoutError:
             return {"error": "its supervisor does not answer", "errno": 0}
         finally:
-            await _dismiss(supervisor)
+            # A task of its own, because the call may be cancelled again while it waits.
+            ending = asyncio.create_task(_dismiss(supervisor))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
     def _result(self, plan: Plan, outcome: Mapping[str, Any]) -> ToolResult:
         if "error" in outcome:

@@ -321,8 +321,6 @@ def _read_window(handle: int, offset: int, lines: int, most: int) -> _Window:
         if position >= _LOOKED_AT:
             return _Window(b"", line, False, False, is_too_far=True)
     window = os.pread(handle, most + 1, position)
-    if b"\0" in window:
-        return _Window(window[:2], line, False, False, is_binary=True)
     if not window and line > 1:
         return _Window(b"", line, False, False, lines_seen=line - 1)
     kept = window[:most]
@@ -334,6 +332,8 @@ def _read_window(handle: int, offset: int, lines: int, most: int) -> _Window:
             break
         end = found
     text = kept[: end + 1]
+    if b"\0" in text:
+        return _Window(text[:2], line, False, False, is_binary=True)
     has_more = len(window) > len(text)
     is_cut_line = has_more and not text.endswith(b"\n")
     if is_cut_line and b"\n" in text:
