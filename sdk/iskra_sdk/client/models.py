@@ -121,7 +121,13 @@ class PluginInfo(_Model):
     name: str
     version: str = ""
     state: str = ""
+    """``running``, ``disabled``, ``failed`` or ``quarantined``."""
     description: str = ""
+    source: str = ""
+    generation: int | None = None
+    """The one that runs, or ``None``."""
+    error: Mapping[str, Any] | None = None
+    """``code``, ``message`` and ``mend``: why it does not run, or why its newest code is not what runs."""
 
 
 class ReceiptInfo(_Model):

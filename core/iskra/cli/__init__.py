@@ -1,0 +1,5 @@
+"""The ``iskra`` program."""
+
+from iskra.cli.program import main
+
+__all__ = ["main"]
