@@ -1,0 +1,168 @@
+"""Notices plugin code that holds the event loop, names it, and interrupts it.
+
+A thread looks at the clock that the loop winds up. When the loop is late, the frames of its thread tell whose code
+runs. On the main thread that code is interrupted by a signal, whose handler looks again at what runs at that very
+moment: a kernel function that has come to its turn in between is never hit.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from iskra_sdk.errors import PluginBlockedLoopError
+
+logger = logging.getLogger(__name__)
+
+_TICK = 0.2  # seconds between two signs of life
+_LIMIT = 0.75  # seconds without one that are too many
+_LOOK = 0.1  # seconds between two looks at a loop that is late
+_PATIENT_ATTEMPTS = 3
+"""Interruptions by an ordinary error before one that ``except Exception`` does not catch."""
+
+_SIGNAL = getattr(signal, "SIGURG", None)
+"""Ignored by every program unless it asks for it, so a stray one does no harm."""
+
+Owner = Callable[[FrameType | None], tuple[str, FrameType] | None]
+
+
+class LoopHeldInterruptError(BaseException):
+    """Interrupts plugin code that swallows ordinary errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedLoop:
+    """A time during which plugin code held the loop.
+
+    Attributes:
+        place: File and line of the plugin's innermost frame.
+        was_interrupted: Whether the code was interrupted; a call into C code can only be waited for.
+    """
+
+    plugin: str
+    place: str
+    seconds: float
+    was_interrupted: bool
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The facts for an event."""
+        return {"place": self.place, "seconds": round(self.seconds, 3), "interrupted": self.was_interrupted}
+
+
+class LoopGuard:
+    """Watches one event loop.
+
+    Args:
+        owner: Tells which plugin is responsible for what runs in a frame.
+        on_blocked: Called on the loop after plugin code has held it.
+        limit: Seconds the loop may stand still.
+    """
+
+    def __init__(self, owner: Owner, on_blocked: Callable[[BlockedLoop], None], *, limit: float = _LIMIT) -> None:
+        self._owner = owner
+        self._on_blocked = on_blocked
+        self._limit = limit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self._ticked_at = 0.0
+        self._loop_thread = 0
+        self._uses_signal = False
+        self._former_handler: Any = None
+        self._attempts = 0
+        self._culprit: tuple[str, str] | None = None
+        self._interrupted = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch ``loop``; called on its thread."""
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        if _SIGNAL is not None and threading.current_thread() is threading.main_thread():
+            self._former_handler = signal.signal(_SIGNAL, self._interrupt)
+            signal.siginterrupt(_SIGNAL, False)
+            self._uses_signal = True
+        self._tick()
+        self._thread = threading.Thread(target=self._watch, name="loop guard", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; called on the loop's thread."""
+        self._stopped.set()
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        if self._uses_signal and _SIGNAL is not None:
+            signal.signal(_SIGNAL, self._former_handler or signal.SIG_DFL)
+            self._uses_signal = False
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        culprit, self._culprit = self._culprit, None
+        if culprit is not None:
+            plugin, place = culprit
+            blocked = BlockedLoop(plugin, place, now - self._ticked_at, self._interrupted)
+            self._interrupted = False
+            self._attempts = 0
+            try:
+                self._on_blocked(blocked)
+            except Exception:
+                logger.exception("reporting a held event loop failed")
+        self._ticked_at = now
+        if self._loop is not None and not self._stopped.is_set():
+            self._handle = self._loop.call_later(_TICK, self._tick)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_LOOK):
+            if time.monotonic() - self._ticked_at < self._limit:
+                continue
+            found = self._owner(sys._current_frames().get(self._loop_thread))
+            if found is None:
+                continue
+            plugin, frame = found
+            if self._culprit is None:
+                logger.warning("plugin code holds the event loop", extra={"plugin": plugin, "place": _place(frame)})
+            self._culprit = (plugin, _place(frame))
+            self._attempts += 1
+            del frame, found
+            if self._uses_signal and _SIGNAL is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    signal.pthread_kill(self._loop_thread, _SIGNAL)
+            else:
+                self._interrupt_from_outside()
+
+    def _interrupt(self, _number: int, frame: FrameType | None) -> None:
+        """Raise into what runs on the main thread now, if it is a plugin's and the loop is late."""
+        if self._culprit is None or time.monotonic() - self._ticked_at < self._limit:
+            return
+        found = self._owner(frame)
+        if found is None:
+            return
+        plugin, innermost = found
+        self._interrupted = True
+        text = f"its code held the event loop for more than {self._limit:g} s at {_place(innermost)}."
+        if self._attempts > _PATIENT_ATTEMPTS:
+            raise LoopHeldInterruptError(f"Plugin {plugin!r}: {text}")
+        raise PluginBlockedLoopError(
+            plugin, text, mend="Await what waits, and put long calculations into `asyncio.to_thread`."
+        )
+
+    def _interrupt_from_outside(self) -> None:
+        """Raise into the loop's thread where it is not the main one, at its next Python instruction."""
+        self._interrupted = True
+        exception: Any = ctypes.py_object(LoopHeldInterruptError)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._loop_thread), exception)
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
