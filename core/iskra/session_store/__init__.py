@@ -1,6 +1,7 @@
 """The session store: where everything durable is kept, on SQLite or PostgreSQL."""
 
 import asyncio
+import importlib.util
 import sqlite3
 from pathlib import Path
 
@@ -89,4 +90,9 @@ def _check_url(url: str) -> None:
         raise ConfigurationError(
             f"The database URL begins with {url.partition('://')[0]!r}, which is no database this server knows.",
             mend="Set `database_url` to `postgresql://user@host/name`, or leave it out for SQLite.",
+        )
+    if importlib.util.find_spec("asyncpg") is None:
+        raise ConfigurationError(
+            "The database URL names PostgreSQL, but its driver is not installed.",
+            mend="Install it with `pip install 'iskra[postgres]'`, or leave `database_url` out for SQLite.",
         )

@@ -270,6 +270,10 @@ class _Writer:
                 except sqlite3.Error as exc:
                     connection = self._recover(connection, exc)
                     failures = dict.fromkeys(range(len(batch)), store_error(exc, self._file))
+                except Exception as exc:  # whatever it is, those who wait must hear of it
+                    logger.exception("writing to the database failed unexpectedly")
+                    connection = self._recover(connection, exc)
+                    failures = dict.fromkeys(range(len(batch)), exc)
                 if not self._report(_resolve, [pending.done for pending in batch], failures):
                     is_last = True
                     break
@@ -292,7 +296,7 @@ class _Writer:
             return False
         return True
 
-    def _recover(self, connection: sqlite3.Connection | None, exc: sqlite3.Error) -> sqlite3.Connection | None:
+    def _recover(self, connection: sqlite3.Connection | None, exc: Exception) -> sqlite3.Connection | None:
         """Return the connection if it can go on after a failure, or ``None`` to open a new one next time."""
         logger.error("writing to the database failed", extra={"error": str(exc)})
         if connection is None:
