@@ -17,7 +17,7 @@ from iskra.cli.terminal import connect, server_url
 from iskra.plugin_host.discovery import SourceKind
 from iskra.settings import Settings, load_settings
 from iskra_sdk.client import IskraClient
-from iskra_sdk.errors import AuthenticationError, IskraError, ServerUnreachableError, UnexpectedAnswerError
+from iskra_sdk.errors import AuthenticationError, IskraError, PluginError, ServerUnreachableError, UnexpectedAnswerError
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_SPACE = 100 * 1024 * 1024  # bytes
@@ -48,7 +48,8 @@ def _problem(subject: str, text: str, mend: str) -> Finding:
 
 
 def _from_error(subject: str, error: IskraError) -> Finding:
-    return _problem(subject, error.message, error.mend or "See the server's log.")
+    text = error.reason if isinstance(error, PluginError) else error.message
+    return _problem(subject, text, error.mend or "See the server's log.")
 
 
 def examine(url: str | None, data_dir: Path | None) -> list[Finding]:
@@ -228,6 +229,12 @@ def _plugin_state(name: str, state: str, error: Any) -> Finding:
 
 
 def _models(client: IskraClient) -> Iterator[Finding]:
+    for provider in client.providers():
+        subject = f"provider {provider.name}"
+        if provider.ok:
+            yield Finding(subject, provider.text)
+        else:
+            yield _problem(subject, provider.text, provider.mend or "Check its server, key and settings.")
     for target, breaker in client.breakers().items():
         if breaker == "closed":
             yield Finding(f"breaker {target}", "closed")

@@ -145,10 +145,9 @@ def _check_code(source: PluginSource, settings: Settings, report: Report) -> Non
     wanted, tools = answer.get("agent_tools"), report.offers.get("tools", ())
     if isinstance(wanted, dict):
         for agent, globs in wanted.items():
-            for glob in _unmatched(globs, tools):
-                report.hints.append(
-                    f"the agent {agent!r} wants the tool {glob!r}, which this plugin does not have; another one must."
-                )
+            if missing := _unmatched(globs, tools):
+                listed = ", ".join(repr(glob) for glob in missing)
+                report.hints.append(f"the agent {agent!r} wants tools that another plugin has to offer: {listed}.")
 
 
 def _unmatched(globs: Iterable[str], names: Sequence[str]) -> list[str]:

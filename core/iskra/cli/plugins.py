@@ -136,6 +136,9 @@ def commands() -> None:
     from iskra.cli.plugin_commands import find_commands
 
     found = find_commands()
+    if not found:
+        say("No plugin adds a command.")
+        return
     show_table(
         ("command", "plugin", "what it does"), ((one.command.name, one.plugin, one.command.help) for one in found)
     )

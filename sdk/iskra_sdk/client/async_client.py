@@ -21,6 +21,7 @@ from iskra_sdk.client.models import (
     MessageInfo,
     ModelInfo,
     PluginInfo,
+    ProviderInfo,
     QuestionInfo,
     ReceiptInfo,
     SessionInfo,
@@ -39,7 +40,7 @@ from iskra_sdk.client.turn_progress import (
     requested_approval,
 )
 from iskra_sdk.client.turn_reader import TurnReader, event_from_wire
-from iskra_sdk.errors import ApprovalClosedError, IskraError, TurnStateError
+from iskra_sdk.errors import ApprovalClosedError, ConflictError, IskraError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import new_id
 from iskra_sdk.session_store import TurnState
@@ -192,7 +193,7 @@ class AsyncIskraClient:
         Raises:
             ServerUnreachableError: The connection was lost and did not come back in time.
         """
-        return self._follow(_id_of(session), TurnReader(after=after))
+        return self._follow(_id_of(session), TurnReader(cursor=after, begins_inside=after > 0))
 
     async def models(self) -> list[ModelInfo]:
         """Return everything that answers."""
@@ -213,6 +214,10 @@ class AsyncIskraClient:
     async def ready(self) -> HealthInfo:
         """Return whether the server and what it depends on are ready."""
         return await self._send(calls.ready())
+
+    async def providers(self) -> list[ProviderInfo]:
+        """Return the sources of model answers and whether they work now; needs the permission ``admin:server``."""
+        return await self._send(calls.list_providers())
 
     async def breakers(self) -> dict[str, Any]:
         """Return the circuit breakers' states."""
@@ -408,7 +413,7 @@ class AsyncTurnStream(TurnProgress):
             return
         try:
             await self._client.questions.answer(question.session_id, answer)
-        except TurnStateError:
+        except ConflictError:
             # Answered elsewhere in the meantime.
             return
 
@@ -522,7 +527,7 @@ class AsyncQuestions(_AsyncResource):
         """Answer the open question of a session, by an option's number or text, or freely where there are none.
 
         Raises:
-            TurnStateError: No question is open.
+            ConflictError: No question is open.
         """
         return await self._client._send(calls.answer_question(_id_of(session), text))
 

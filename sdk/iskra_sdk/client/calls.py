@@ -19,6 +19,7 @@ from iskra_sdk.client.models import (
     MessageInfo,
     ModelInfo,
     PluginInfo,
+    ProviderInfo,
     ReceiptInfo,
     SessionInfo,
     ToolInfo,
@@ -280,6 +281,11 @@ def breakers() -> Call[dict[str, Any]]:
     return _get(f"{_API}/admin/breakers", _mapping)
 
 
+def list_providers() -> Call[list[ProviderInfo]]:
+    """Ask every provider whether it works."""
+    return _get(f"{_API}/admin/providers", _many(ProviderInfo))
+
+
 def login_link() -> Call[dict[str, Any]]:
     """Make a one-time login address for the console."""
     return _post(f"{_API}/admin/login-links", _mapping)
@@ -316,6 +322,7 @@ def endpoints() -> Sequence[tuple[str, str]]:
         configure_plugin("P", {}),
         install_plugin(""),
         breakers(),
+        list_providers(),
         login_link(),
     ]
     return [(call.method, call.path) for call in calls]

@@ -35,7 +35,7 @@ class TurnInfo(_Model):
     model: str = ""
     agent: str = ""
     first_seq: int = 0
-    """Number of its first event; 0 while it waits in the queue."""
+    """The turn's events have higher numbers than this one."""
     created_at: datetime | None = None
     ended_at: datetime | None = None
     error: Mapping[str, Any] | None = None
@@ -135,6 +135,16 @@ class ReceiptInfo(_Model):
 
     plugin: str = ""
     verdict: str = ""
+
+
+class ProviderInfo(_Model):
+    """A source of model answers and whether it works now."""
+
+    name: str
+    plugin: str = ""
+    ok: bool = True
+    text: str = ""
+    mend: str = ""
 
 
 class HealthInfo(_Model):

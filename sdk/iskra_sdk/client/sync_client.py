@@ -20,6 +20,7 @@ from iskra_sdk.client.models import (
     MessageInfo,
     ModelInfo,
     PluginInfo,
+    ProviderInfo,
     QuestionInfo,
     ReceiptInfo,
     SessionInfo,
@@ -38,7 +39,7 @@ from iskra_sdk.client.turn_progress import (
     requested_approval,
 )
 from iskra_sdk.client.turn_reader import TurnReader, event_from_wire
-from iskra_sdk.errors import ApprovalClosedError, IskraError, TurnStateError
+from iskra_sdk.errors import ApprovalClosedError, ConflictError, IskraError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import new_id
 from iskra_sdk.session_store import TurnState
@@ -191,7 +192,7 @@ class IskraClient:
         Raises:
             ServerUnreachableError: The connection was lost and did not come back in time.
         """
-        return self._follow(_id_of(session), TurnReader(after=after))
+        return self._follow(_id_of(session), TurnReader(cursor=after, begins_inside=after > 0))
 
     def models(self) -> list[ModelInfo]:
         """Return everything that answers."""
@@ -212,6 +213,10 @@ class IskraClient:
     def ready(self) -> HealthInfo:
         """Return whether the server and what it depends on are ready."""
         return self._send(calls.ready())
+
+    def providers(self) -> list[ProviderInfo]:
+        """Return the sources of model answers and whether they work now; needs the permission ``admin:server``."""
+        return self._send(calls.list_providers())
 
     def breakers(self) -> dict[str, Any]:
         """Return the circuit breakers' states."""
@@ -407,7 +412,7 @@ class TurnStream(TurnProgress):
             return
         try:
             self._client.questions.answer(question.session_id, answer)
-        except TurnStateError:
+        except ConflictError:
             # Answered elsewhere in the meantime.
             return
 
@@ -519,7 +524,7 @@ class Questions(_Resource):
         """Answer the open question of a session, by an option's number or text, or freely where there are none.
 
         Raises:
-            TurnStateError: No question is open.
+            ConflictError: No question is open.
         """
         return self._client._send(calls.answer_question(_id_of(session), text))
 

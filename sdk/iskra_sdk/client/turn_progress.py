@@ -89,9 +89,10 @@ class TurnProgress:
     def _begin(self, turn: TurnInfo) -> TurnInfo:
         """Note the acknowledged turn, and where to start reading."""
         self.turn = turn
-        given = (turn.model_extra or {}).get("after")
-        after = self._after if self._after is not None else given if isinstance(given, int) else turn.first_seq - 1
-        self._reader = TurnReader(turn.id, after=max(0, after))
+        if self._after is None:
+            self._reader = TurnReader(turn.id, cursor=turn.first_seq)
+        else:
+            self._reader = TurnReader(turn.id, cursor=self._after, begins_inside=True)
         return turn
 
 

@@ -53,20 +53,26 @@ class TurnReader:
     and what a snapshot or a completed message has beyond the pieces seen is put into a piece of its own. Where
     text that was given out is void, a ``message.reset`` says so first.
 
+    Args:
+        turn_id: The turn, or ``None`` for all events of the session.
+        cursor: Read what comes after the event of this number.
+        begins_inside: That event may lie inside a message, which is then continued.
+
     Attributes:
         cursor: Number of the last event read; what a new connection resumes from.
         is_finished: The turn's last event was read.
         ended: That event.
     """
 
-    def __init__(self, turn_id: str | None = None, *, after: int = 0) -> None:
+    def __init__(self, turn_id: str | None = None, *, cursor: int = 0, begins_inside: bool = False) -> None:
         self.turn_id = turn_id
-        self.cursor = after
+        self.cursor = cursor
         self.is_finished = False
         self.ended: Event | None = None
         self._texts: dict[str, str] = {}
-        # A reader that begins inside a message goes on there: id of that message, and characters given out before.
-        self._begins_inside = after > 0
+        # Where the first piece may belong to a message whose beginning another reader has given out: its id, and how
+        # many characters that were.
+        self._begins_inside = begins_inside
         self._skipped: dict[str, int] = {}
 
     @property

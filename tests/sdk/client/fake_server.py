@@ -81,7 +81,7 @@ class FakeServer:
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.resumed_from: list[int] = []
         self.stream_type = "text/event-stream"
-        self.after = 0
+        self.first_seq = 0
         self.changed = threading.Condition()
         self.is_closing = False
         self.url = ""
@@ -106,8 +106,7 @@ class FakeServer:
                 "id": TURN if not self.turns else f"turn_{len(self.turns) + 1}",
                 "session_id": SESSION,
                 "state": "running",
-                "first_seq": self.log[0]["seq"] if self.log else 1,
-                "after": self.after,
+                "first_seq": self.first_seq,
             }
         return self.turns[key]
 
