@@ -69,4 +69,7 @@ def _root(context: PluginContext, settings: WorkspaceSettings) -> WorkspaceRoot:
             "The workspace is the root of the file system, so nothing would be outside it.",
             mend="Choose a folder with --workspace, or disable the plugin `workspace`.",
         )
-    return WorkspaceRoot(path, private=PrivateFiles(settings.private), forbidden=(context.data_dir,))
+    # A plugin's data lies in <data dir>/plugin-data/<name>; none of that is for tools, nor the server's token.
+    data = (context.data_dir, *context.data_dir.parents[:2])
+    forbidden = [folder for folder in data if not path.is_relative_to(folder)]
+    return WorkspaceRoot(path, private=PrivateFiles(settings.private), forbidden=forbidden)

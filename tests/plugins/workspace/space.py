@@ -49,9 +49,10 @@ class MakeSpace(Protocol):
     def __call__(self, **settings: object) -> Space: ...
 
 
-def make_space(base: Path, settings: Mapping[str, object]) -> Space:
+def make_space(base: Path, settings: Mapping[str, object], *, data_dir: Path | None = None) -> Space:
     """Make the folders below ``base`` and load the tools."""
-    root, outside, data_dir = base / "root", base / "root-outside", base / "data" / "plugins" / "workspace"
+    root, outside = base / "root", base / "root-outside"
+    data_dir = data_dir or base / "data" / "plugin-data" / "workspace"
     for path in (root, outside, data_dir):
         path.mkdir(parents=True, exist_ok=True)
     (outside / "secret.txt").write_text(SECRET)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iskra_sdk import ToolError
-from plugins.workspace.space import SECRET, MakeSpace, Space
+from plugins.workspace.space import SECRET, Space, make_space
 
 TOOLS: dict[str, dict[str, object]] = {
     "read_file": {},
@@ -346,14 +346,13 @@ async def test_harmless_names_are_not_private(space: Space, path: str) -> None:
     assert (await space.call("read_file", path=path)).content == "fine"
 
 
-async def test_the_data_directory_inside_the_workspace_is_out_of_reach(make_workspace: MakeSpace) -> None:
-    space = make_workspace()
-    inside = space.root / "server" / "plugins" / "workspace"
-    inside.parent.mkdir(parents=True)
-    space.data_dir.rename(inside)
-    space.data_dir.symlink_to(inside)
-    (inside / "state.txt").write_text(SECRET)
-    for tool, arguments in TOOLS.items():
-        with pytest.raises(ToolError, match="is private"):
-            await space.call(tool, path="server/plugins/workspace/state.txt", **arguments)
+async def test_the_data_directory_inside_the_workspace_is_out_of_reach(tmp_path: Path) -> None:
+    data = tmp_path / "root" / "server"
+    space = make_space(tmp_path, {}, data_dir=data / "plugin-data" / "workspace")
+    (data / "token").write_text(SECRET)
+    (space.root / "other-name").symlink_to("server")
+    for folder in ("server", "other-name"):
+        for tool, arguments in TOOLS.items():
+            with pytest.raises(ToolError, match="is private"):
+                await space.call(tool, path=f"{folder}/token", **arguments)
     assert SECRET not in (await space.call("search_in_code", query="SECRET")).content
