@@ -80,11 +80,12 @@ class TurnKit:
                 return events
         return events
 
-    async def until(self, record: TurnRecord, event_type: str) -> Event:
-        """Wait for an event of a turn."""
+    async def until(self, record: TurnRecord, event_type: str, *, nth: int = 1) -> Event:
+        """Wait for the ``nth`` event of a type since a turn began."""
         async with asyncio.timeout(10):
             async for event in self.turns.follow(ALICE, record.session_id, after=record.first_seq):
-                if event.type == event_type:
+                nth -= event.type == event_type
+                if not nth:
                     return event
         raise AssertionError(f"the log ended before {event_type}")
 

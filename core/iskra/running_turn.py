@@ -154,6 +154,7 @@ class RunningTurn:
         self._options = record.options
         self._changes: list[Change] = []
         self._events: list[Event] = []
+        self._flushing = asyncio.Lock()
         self._own_text: list[str] = []
         self._message_index = 0  # the user's message
         self._handoffs = 0
@@ -220,11 +221,12 @@ class RunningTurn:
 
         If that fails, what was collected stays collected.
         """
-        batch, told = [*self._changes, *changes], [*self._events, *events]
-        if batch or told:
-            collected = len(self._changes), len(self._events)
-            await self.services.logs.commit(self._live, batch, told)
-            del self._changes[: collected[0]], self._events[: collected[1]]
+        async with self._flushing:  # tool calls that run side by side share what was collected
+            batch, told = [*self._changes, *changes], [*self._events, *events]
+            if batch or told:
+                collected = len(self._changes), len(self._events)
+                await self.services.logs.commit(self._live, batch, told)
+                del self._changes[: collected[0]], self._events[: collected[1]]
 
     @property
     def is_waiting(self) -> bool:
