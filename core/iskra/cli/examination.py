@@ -186,7 +186,12 @@ def _port(settings: Settings, url: str, *, is_named: bool) -> Iterator[Finding]:
 
 def _plugins(settings: Settings) -> Iterator[Finding]:
     """Check plugins without a server: those of the plugin folder in full, installed ones by their manifest."""
-    for source in known_plugins(settings):
+    try:
+        sources = known_plugins(settings)
+    except IskraError as error:
+        yield _from_error("plugins", error)
+        return
+    for source in sources:
         if source.name in settings.plugins.disabled:
             yield Finding(f"plugin {source.name}", "disabled")
         elif source.error is not None:

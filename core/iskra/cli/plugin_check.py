@@ -21,7 +21,7 @@ from iskra.plugin_host.discovery import (
     read_folder_entry,
 )
 from iskra.settings import Settings
-from iskra_sdk.errors import PluginError, PluginNotFoundError
+from iskra_sdk.errors import ConfigurationError, PluginError, PluginNotFoundError
 
 _CHILD = "iskra.cli.plugin_check_child"
 _STARTING = 10.0  # seconds for the process itself, on top of the plugin's own time
@@ -87,8 +87,19 @@ def find_source(target: str, settings: Settings) -> PluginSource:
 
 
 def known_plugins(settings: Settings) -> list[PluginSource]:
-    """Return all plugins a server with these settings would find."""
-    return flag_conflicts([*discover_entry_points(), *discover_folder(settings.plugin_folder)])
+    """Return all plugins a server with these settings would find.
+
+    Raises:
+        ConfigurationError: The plugin folder cannot be read.
+    """
+    folder = settings.plugin_folder
+    try:
+        return flag_conflicts([*discover_entry_points(), *discover_folder(folder)])
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The plugin folder {folder} cannot be read: {exc.strerror}.",
+            mend="Make it a directory that you may read, or name another one with --plugin-dir.",
+        ) from exc
 
 
 def check_source(source: PluginSource, settings: Settings) -> Report:

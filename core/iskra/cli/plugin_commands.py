@@ -8,9 +8,10 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from iskra.cli.plugin_check import known_plugins
 from iskra.cli.terminal import tell
 from iskra.plugin_host.contributions import Hooks, describe_failure
-from iskra.plugin_host.discovery import PluginSource, discover_entry_points, discover_folder, flag_conflicts
+from iskra.plugin_host.discovery import PluginSource
 from iskra.plugin_host.importing import import_plugin
 from iskra.settings import Settings, load_settings
 from iskra_sdk.command import Command
@@ -56,8 +57,7 @@ def _commands() -> Iterator[PluginCommand]:
     settings = load_settings()
     if settings.safe_mode:
         return
-    sources = flag_conflicts([*discover_entry_points(), *discover_folder(settings.plugin_folder)])
-    for source in sources:
+    for source in known_plugins(settings):
         if source.manifest is None or source.name in settings.plugins.disabled or not _has_commands(source.path):
             continue
         for command in _commands_of(source, source.manifest, settings).values():
