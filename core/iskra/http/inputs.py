@@ -1,0 +1,143 @@
+"""What clients may send to the native API: its own models, apart from what is stored."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from iskra_sdk.errors import BadInputError
+from iskra_sdk.message import clean_text
+
+METADATA_BYTES = 16_384
+
+Text = Annotated[str, AfterValidator(clean_text)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        encoded = orjson.dumps(value)
+    except (TypeError, ValueError) as exc:
+        raise ValueError("it has something that JSON cannot hold") from exc
+    if len(encoded) > METADATA_BYTES:
+        raise ValueError(f"it may have {METADATA_BYTES} bytes at most")
+    cleaned: dict[str, Any] = orjson.loads(encoded.replace(b"\\u0000", "\N{REPLACEMENT CHARACTER}".encode()))
+    return cleaned
+
+
+JSONObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
+
+
+class Input(BaseModel):
+    """Refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SessionInput(Input):
+    """A new session."""
+
+    title: Annotated[Text, Field(max_length=200)] = ""
+    agent: Name | None = None
+    metadata: JSONObject = Field(default_factory=dict)
+
+
+class SessionChange(Input):
+    """Changes of a session; what is not given stays."""
+
+    title: Annotated[Text, Field(max_length=200)] | None = None
+    agent: Name | None = None
+    metadata: JSONObject | None = None
+
+
+class TurnOptions(Input):
+    """Options of a turn."""
+
+    parameters: JSONObject = Field(default_factory=dict)
+    """Model parameters under OpenAI's names."""
+
+
+class TurnInput(Input):
+    """A message that begins a turn."""
+
+    text: Text
+    model: Name | None = None
+    options: TurnOptions | None = None
+
+    @property
+    def turn_options(self) -> dict[str, object]:
+        """The options as they are stored."""
+        return {"wire": "native", **(self.options.model_dump() if self.options is not None else {})}
+
+
+class AnswerInput(Input):
+    """The answer to an open question."""
+
+    text: Text
+
+
+class CancelInput(Input):
+    """Why a turn is cancelled."""
+
+    reason: Annotated[Text, Field(max_length=500)] = ""
+
+
+class DecisionInput(Input):
+    """A decision on an approval request."""
+
+    decision: Literal["approve", "deny"]
+    remark: Annotated[Text, Field(max_length=2000)] = ""
+    arguments: JSONObject | None = None
+
+
+class InstallInput(Input):
+    """Where a plugin comes from."""
+
+    source: Annotated[Text, Field(min_length=1, max_length=4096)]
+
+
+class LoginInput(Input):
+    """A token to log in with."""
+
+    token: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+M = TypeVar("M", bound=Input)
+
+
+def read(model: type[M], document: object) -> M:
+    """Validate what a client sent.
+
+    Raises:
+        InvalidInputError: It does not fit; the message says where.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as exc:
+        raise invalid(exc.errors(include_url=False, include_input=False, include_context=False)) from exc
+
+
+class InvalidInputError(BadInputError):
+    """Fields are missing, wrong or unknown."""
+
+    code = "invalid_input"
+    http_status = 422
+
+
+def invalid(errors: list[Any]) -> InvalidInputError:
+    """Return the error about fields that do not fit, from pydantic's list."""
+    problems = [
+        {"field": ".".join(str(part) for part in error["loc"] if part != "body") or "body", "problem": error["msg"]}
+        for error in errors[:20]
+    ]
+    listing = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
+    return InvalidInputError(f"The request does not fit: {listing}.", facts={"fields": problems})
+
+
+def as_mapping(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a bounded JSON object, e.g. a plugin's settings."""
+    try:
+        return _bounded(dict(document))
+    except ValueError as exc:
+        raise invalid([{"loc": (), "msg": str(exc)}]) from exc

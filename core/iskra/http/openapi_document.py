@@ -1,0 +1,146 @@
+"""The OpenAPI document: the kernel's routes, the raw ones described by hand, and those of the plugins that run."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from iskra import __version__
+from iskra.http.exchange import Exchange
+from iskra.http.routing import PERMISSION, PUBLIC, RawRoute
+from iskra.plugin_host import Catalog, PluginHost
+
+logger = logging.getLogger(__name__)
+
+_HTML = (b"content-type", b"text/html; charset=utf-8")
+_SECTIONS = ("schemas", "responses", "parameters", "requestBodies", "headers")
+
+
+class OpenAPIDocument:
+    """Makes the document once per catalog.
+
+    Args:
+        app: The kernel's application.
+        plugins: Whose catalog is followed.
+    """
+
+    def __init__(self, app: FastAPI, plugins: PluginHost) -> None:
+        self._app = app
+        self._raw: list[RawRoute] = []
+        self._plugins = plugins
+        self._encoded: bytes | None = None
+        plugins.on_swap(self._forget)
+
+    def describe(self, raw: Iterable[RawRoute]) -> None:
+        """Take in the raw routes, which the framework does not know."""
+        self._raw.extend(raw)
+
+    def _forget(self, _catalog: Catalog) -> None:
+        self._encoded = None
+
+    async def serve(self, exchange: Exchange) -> None:
+        """``GET /openapi.json``."""
+        if self._encoded is None:
+            self._encoded = orjson.dumps(self.build(), default=str)
+        await exchange.respond(200, self._encoded)
+
+    async def serve_page(self, exchange: Exchange) -> None:
+        """``GET /docs``: the document as one page without scripts."""
+        await exchange.respond(200, _page(self.build()).encode(), [_HTML])
+
+    def build(self) -> dict[str, Any]:
+        """Return the document for the present catalog."""
+        routes = [route for route in self._app.routes if isinstance(route, APIRoute)]
+        document = get_openapi(
+            title="Iskra",
+            version=__version__,
+            summary="An agent server whose every part is a plugin.",
+            routes=routes,
+        )
+        paths: dict[str, Any] = document.setdefault("paths", {})
+        for route in self._raw:
+            for method, operation in route.describe.items():
+                paths.setdefault(route.path, {})[method] = {
+                    "responses": {"200": {"description": "OK"}},
+                    PERMISSION: route.permission,
+                    "parameters": _path_parameters(route.path),
+                    **operation,
+                }
+        components: dict[str, Any] = document.setdefault("components", {})
+        components["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "console": {"type": "apiKey", "in": "cookie", "name": "iskra_session"},
+        }
+        document["security"] = [{"token": []}, {"console": []}]
+        for item in paths.values():
+            for operation in item.values():
+                if isinstance(operation, dict) and operation.get(PERMISSION) == PUBLIC:
+                    operation["security"] = []
+        for owned in self._plugins.catalog.routes:
+            if owned.value.openapi is not None:
+                self._merge(document, owned.value.path, owned.value.permission, owned.plugin, owned.value.openapi)
+        return document
+
+    def _merge(
+        self,
+        document: dict[str, Any],
+        mount: str,
+        permission: str,
+        plugin: str,
+        openapi: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        try:
+            theirs = orjson.loads(orjson.dumps(openapi(), default=str))
+            # Two plugins may each have a schema `Item`: each gets the plugin's name in front.
+            text = orjson.dumps(theirs).replace(b'"#/components/schemas/', f'"#/components/schemas/{plugin}.'.encode())
+            theirs = orjson.loads(text)
+            paths = theirs.get("paths", {}).items()
+        except Exception as exc:
+            self._plugins.record_failure(plugin, exc)
+            logger.warning("plugin's OpenAPI document left out", exc_info=exc, extra={"plugin": plugin})
+            return
+        for path, item in paths:
+            full = mount.rstrip("/") + path if not path.startswith(f"{mount.rstrip('/')}/") or mount == "/" else path
+            known = document["paths"].setdefault(full, {})
+            for method, operation in item.items():
+                if method not in known and isinstance(operation, dict):
+                    operation.setdefault("tags", [plugin])
+                    operation[PERMISSION] = permission
+                    known[method] = operation
+        for section in _SECTIONS:
+            for name, value in theirs.get("components", {}).get(section, {}).items():
+                document["components"].setdefault(section, {})[f"{plugin}.{name}" if section == "schemas" else name] = (
+                    value
+                )
+
+
+def _path_parameters(path: str) -> list[dict[str, object]]:
+    names = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _page(document: Mapping[str, Any]) -> str:
+    rows = []
+    for path, item in sorted(document["paths"].items()):
+        for method, operation in item.items():
+            if not isinstance(operation, dict):
+                continue
+            text = operation.get("summary") or operation.get("description") or ""
+            description = (operation.get("description") or text).split("\n")[0]
+            rows.append(
+                f"<tr><td><code>{escape(method.upper())}</code></td><td><code>{escape(path)}</code></td>"
+                f"<td>{escape(str(operation.get(PERMISSION, '')))}</td><td>{escape(description)}</td></tr>"
+            )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Iskra: HTTP</title></head>'
+        "<body><h1>Iskra: HTTP interface</h1><p>For programs: <a href='/openapi.json'>openapi.json</a></p>"
+        "<table><thead><tr><th>Method</th><th>Path</th><th>Permission</th><th>What it does</th></tr></thead><tbody>"
+        + "".join(rows)
+        + "</tbody></table></body></html>"
+    )

@@ -1,0 +1,106 @@
+"""Routes of plugins: mounted while their plugin runs, checked by the kernel before the plugin sees a request."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from iskra.http.auth import Authenticator, require_same_origin
+from iskra.http.exchange import EXCHANGE, Exchange
+from iskra.http.problems import HTTPError
+from iskra.http.routing import PUBLIC, admit
+from iskra.plugin_host import Catalog, Owned, PluginHost
+from iskra_sdk.errors import IskraError
+from iskra_sdk.routes import PluginRoutes
+
+logger = logging.getLogger(__name__)
+
+_FORBIDDEN_TYPES = (b"text/plain", b"")
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class PluginDispatcher:
+    """Finds the plugin application for a path no route of the kernel has; the longest mount wins, ``/`` is last.
+
+    Args:
+        plugins: Whose catalog is followed.
+        authenticator: Checks the credential.
+    """
+
+    def __init__(self, plugins: PluginHost, authenticator: Authenticator) -> None:
+        self._plugins = plugins
+        self._authenticator = authenticator
+        self._mounts: Sequence[Owned[PluginRoutes]] = ()
+        self._follow(plugins.catalog)
+        plugins.on_swap(self._follow)
+
+    def _follow(self, catalog: Catalog) -> None:
+        self._mounts = sorted(catalog.routes, key=lambda owned: len(owned.value.path), reverse=True)
+
+    def find(self, path: str) -> Owned[PluginRoutes] | None:
+        """Return the mount a path belongs to."""
+        for owned in self._mounts:
+            mount = owned.value.path.rstrip("/")
+            if path == mount or path.startswith(f"{mount}/"):
+                return owned
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope[EXCHANGE]
+        with self._plugins.lease():
+            owned = self.find(scope["path"])
+            if owned is None:
+                raise HTTPError(404, "There is nothing at this path.", mend="See /docs for what there is.")
+            routes = owned.value
+            await admit(exchange, routes.permission, self._authenticator)
+            if scope["type"] == "websocket":
+                if exchange.origin:
+                    require_same_origin(exchange)
+            else:
+                _refuse_forgeable(exchange)
+            mount = routes.path.rstrip("/")
+            state = {**scope.get("state", {}), "principal": None if routes.permission == PUBLIC else exchange.principal}
+            inner = {**scope, "state": state, "root_path": scope.get("root_path", "") + mount}
+            inner.pop("app", None)
+            inner.pop("router", None)
+            inner.pop("route", None)
+            await self._call(owned, inner, receive, send)
+
+    async def _call(self, owned: Owned[PluginRoutes], scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the plugin's application; whatever it raises is its failure and not the server's."""
+        failure: BaseException
+        try:
+            await owned.value.app(scope, receive, send)
+        except (IskraError, asyncio.CancelledError):
+            raise
+        except BaseException as exc:
+            failure = exc
+        else:
+            return
+        self._plugins.record_failure(owned.plugin, failure)
+        logger.error("plugin route failed", exc_info=failure, extra={"plugin": owned.plugin, "path": scope["path"]})
+        raise _PluginRouteError(owned.plugin) from failure
+
+
+class _PluginRouteError(IskraError):
+    """A plugin's route raised."""
+
+    code = "plugin_route_failed"
+
+    def __init__(self, plugin: str) -> None:
+        super().__init__(
+            f"The plugin {plugin!r} could not answer.",
+            mend="The server's log has the details.",
+            facts={"plugin": plugin},
+        )
+
+
+def _refuse_forgeable(exchange: Exchange) -> None:
+    """Refuse what a form or script of a foreign page could send without being asked; plugins may take uploads."""
+    if exchange.method not in _METHODS_WITH_BODY or exchange.content_length == 0:
+        return
+    content_type = exchange.content_type.partition(b";")[0].strip().lower()
+    has_body = exchange.content_length > 0 or bool(exchange.header(b"transfer-encoding"))
+    if has_body and content_type in _FORBIDDEN_TYPES:
+        raise HTTPError(415, "The body must say what it is.", mend="Send `Content-Type: application/json`.")
