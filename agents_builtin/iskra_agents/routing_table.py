@@ -48,7 +48,7 @@ STOP_WORDS = OPENERS | _words(
 """Words that say nothing about the subject."""
 
 HINTS: tuple[Hint, ...] = (
-    # Orders to change or run something.
+    # Orders to change or run something. One that comes second needs its tools all the same, so it weighs more.
     *_hints(
         "coder",
         "write, save, put, create, add, change, edit, rename, refactor, rewrite, implement, replace, remove, delete, "
@@ -67,12 +67,12 @@ HINTS: tuple[Hint, ...] = (
     ),
     *_hints("coder", "code, function, class, method, script, unit test, tests, refactoring, implementation", 0.6),
     *_hints("coder", "код*, функци*, класс*, метод*, скрипт*, тесты, рефакторинг*", 0.6),
-    *_hints("coder", "then write, then run, then execute, then save, and run, and write, and save", 2.0),
+    *_hints("coder", "then write, then run, then execute, then save, and run, and write, and save", 4.0),
     *_hints(
         "coder",
         "затем запиши*, потом запиши*, затем выполни*, потом выполни*, затем запусти*, потом запусти*, "
         "и запусти*, и выполни*, и запиши*, и сохрани*",
-        2.0,
+        4.0,
     ),
     # Faults.
     *_hints(

@@ -54,8 +54,8 @@ class BM25Index:
         return self._count
 
     def rarity(self, term: str) -> float:
-        """Return The inverse document frequency of a term; highest for one that occurs nowhere."""
-        found = len(self._postings.get(term, ()))
+        """Return the inverse document frequency of a term; one that occurs nowhere counts as occurring once."""
+        found = len(self._postings.get(term, ())) or 1
         return math.log(1 + (self._count - found + 0.5) / (found + 0.5))
 
     def search(self, query: Iterable[Sequence[str]], *, limit: int = 5) -> Sequence[Hit]:

@@ -46,6 +46,7 @@ _POLITE = re.compile(
     rf"(?:(?:{'|'.join(re.escape(word) for word in sorted(POLITE, key=len, reverse=True))})(?: ,)?(?: |$))+",
     re.IGNORECASE,
 )
+_PLEASE = re.compile(r"(?: ,)? (?:please|kindly|пожалуйста)(?: ,)?(?= )", re.IGNORECASE)
 _TRAILING = re.compile(r"(?:(?: ,)? (?:please|thanks|thank you|пожалуйста|спасибо|,))+$", re.IGNORECASE)
 
 
@@ -122,7 +123,7 @@ def _segments(text: str) -> Iterator[_Segment]:
     """Cut where one sentence or order certainly ends."""
     for sentence in _SENTENCE_END.split(_BULLET.sub("\n", text)):
         flat = " " + " ".join(_COMMA.sub(" , ", _COLON.sub(" ", sentence)).split())
-        for part in _BUT.split(f"{flat} "):
+        for part in _BUT.split(_PLEASE.sub("", f"{flat} ")):
             start, carries = 0, False
             spaced = f" {part.strip()} "
             for joint in _THEN.finditer(spaced):

@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "path": _PATH,
     "paths": rf"{_PATH}(?:(?: ,| and| и| &| , and| , и| а также| , а также) {_PATH})*",
     "file": rf"(?:{QUOTED}|[^\s,]*\w\.\w{{1,10}}(?![^\s,])|(?:{_BARE_FILES})(?![^\s,]))",
+    "folder": rf"(?!\S*\w\.\w{{1,10}}(?!\S)){_NO_NAME}(?:{QUOTED}|(?!-)[^\s,]+)",
     "bare": r"(?!(?:it|this|that|there|here|store|memory|common|iskra)(?!\S))(?-i:[a-z][a-z0-9_-]*)",
     "folder_path": r"(?:[^\s,]+/(?![^\s,])|\.{1,2}(?![^\s,]))",
     "quoted": QUOTED,
@@ -51,7 +52,7 @@ MACROS: Mapping[str, str] = {
     "SHOW": "read|show|show_me|open|print|print_out|display|view|cat|give_me|let_me_see|read_me|read_out",
     "THE": "[the|this|that|my|our]",
     "FILE": "[file|files|document|documents]",
-    "FILES": "files|folders|contents|content|entries|files_and_folders|everything|all_files|directories",
+    "FILES": "files|folders|entries|files_and_folders|everything|all_files|directories",
     "FOLDER": "[folder|directory|dir|subfolder]",
     "IN": "in|inside|of|under|from|at|within",
     "TAIL": "[for_me|to_me|again|now|please|aloud|carefully|in_full|too|first]",
@@ -116,6 +117,8 @@ INTENTS: Sequence[Intent] = (
                 "list|show|show_me|print|display [me] [all] {THE} {FILES} [here|there|please]",
                 "list|show|show_me|print|display [me] [all] {THE} {FILES} {IN} {THE} [folder|directory] <folder> "
                 "{FOLDER}",
+                "list|show|show_me|print|display [me] {THE} contents|content "
+                "{IN} {THE} [folder|directory] <folder:folder> {FOLDER}",
                 "list|show|show_me|open {THE} folder|directory <folder:name>",
                 "{SHOW} <folder:folder_path>",
                 "list <folder:folder_path>",

@@ -8,7 +8,7 @@ import re
 
 _TITLE = re.compile(
     r"(?:generate|create|write|provide|suggest|give|make|come up with|придумай|сгенерируй|создай|предложи|напиши)\b"
-    r"[^\n]{0,80}?\b(?:titles?|заголовок|название)\b[^\n]{0,120}?\b(?:chat|conversation|history|dialogue?|discussion|"
+    r"[^\n]{0,80}?(?<![`\"«“'\w])(?:titles?|заголовок|название)\b[^\n]{0,120}?\b(?:chat|conversation|history|dialogue?|discussion|"
     r"messages?|summari[sz]|user|чат|чата|бесед|диалог|разговор)",
     re.IGNORECASE,
 )

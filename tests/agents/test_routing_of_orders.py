@@ -1,0 +1,58 @@
+"""The orchestrator must send an order that the offline provider understands to an agent that has the tool for it."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from iskra_agents import register_agents
+from iskra_agents.routing import route
+from iskra_plugins.offline.commands import Kind, read_request
+
+AGENTS = [agent for agent in register_agents() if agent.name != "orchestrator"]
+TOOLS = {
+    "list": "list_files",
+    "read": "read_file",
+    "search": "search_in_code",
+    "write": "write_file",
+    "execute": "execute_command",
+}
+ORDERS = [
+    "read README.md",
+    "please read README.md",
+    "show me the file docs/index.md",
+    "list files in docs",
+    "what is in docs?",
+    "search for CircuitBreaker",
+    "where is CircuitBreaker defined?",
+    "run `python -V`",
+    "please run the command `ls -la`!",
+    "execute `git status`",
+    "write `hello` to notes.txt",
+    "create a file notes.txt with `hello`",
+    "write to notes.txt: `hello`",
+    "read a.txt and then run `ls`",
+    "read a.txt, then write `x` to b.txt",
+    "1. read a.txt\n2. run `ls`",
+    "find Error in core",
+    "write `why does it fail` to error.txt",
+    "read README.md and then save `x` in plan.txt",
+    "прочитай README.md",
+    "что лежит в docs",
+    "найди CircuitBreaker в core",
+    "выполни `ls -la`",
+    "запусти, пожалуйста, `make`",
+    'запиши "привет" в notes.txt',
+    "создай файл notes.txt с текстом «ошибка»",
+    "прочитай a.txt, затем выполни `ls`",
+    "прочитай a.txt, а потом запиши «x» в b.txt",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_agent_has_the_tools(order: str) -> None:
+    wanted = {
+        TOOLS[clause.intent.name] for clause in read_request(order) if clause.kind is Kind.ORDER and clause.intent
+    }
+    assert wanted
+    chosen = next(agent for agent in AGENTS if agent.name == route(order, AGENTS).agent)
+    assert {tool for tool in wanted if any(fnmatchcase(tool, glob) for glob in chosen.tools)} == wanted
