@@ -73,7 +73,8 @@ class Child:
             try:
                 self._generate(model, request["id"], request["generate"])
             except Exception as exc:
-                kind = "rejected" if isinstance(exc, ValueError | TypeError | KeyError) else "failed"
+                # The library checks parameters by using them, so a wrong one shows as nearly any error.
+                kind = "failed" if isinstance(exc, RuntimeError | MemoryError | OSError) else "rejected"
                 kind = "cancelled" if self._cancelled.is_set() else kind
                 self._answer({"id": request["id"], "error": f"{type(exc).__name__}: {exc}", "kind": kind})
 

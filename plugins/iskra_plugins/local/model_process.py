@@ -111,6 +111,8 @@ class _Child:
     def kill(self) -> None:
         """End it at once; such a death is no crash."""
         self.was_killed = True
+        if self.process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
@@ -175,6 +177,11 @@ class ModelProcess:
     def pid(self) -> int | None:
         """The child's process id, if there is one."""
         return self._child.process.pid if self._child is not None and self._child.is_alive else None
+
+    @property
+    def crashes(self) -> int:
+        """How often its process died of late without being told to."""
+        return len(self._crashes)
 
     async def generate(self, arguments: Mapping[str, object]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield ``{"chunk": …}`` and at last ``{"done": usage}``.
@@ -296,6 +303,7 @@ class ModelProcess:
                 answer = await child.receive()
             is_ready = answer is not None and "ready" in answer
         except TimeoutError:
+            child.kill()
             answer = {"error": f"it took longer than {self._settings.load_seconds:g} s"}
         except asyncio.CancelledError:
             await child.aclose()
@@ -311,6 +319,9 @@ class ModelProcess:
         if child is self._child:
             self._child = None
         is_crash = not child.was_killed
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await child.process.wait()  # before anything is sent to it, so that its own status is seen
         await child.aclose()
         if not is_crash:
             return "was stopped"
