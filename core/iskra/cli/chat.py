@@ -112,11 +112,10 @@ class _Conversation:
         """Send a message and show the answer; return whether the turn was completed."""
         from iskra_sdk.message import clean_text
 
-        if self.session is None:
-            self.session = self.client.sessions.create(agent=self.model).id
         stream = self.client.stream(
             clean_text(text), self.session, self.model, on_approval=self._approve, on_question=self._answer
         )
+        self.session = stream.start().session_id
         return self._show(stream)
 
     def _show(self, stream: "TurnStream") -> bool:

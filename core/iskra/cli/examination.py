@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from iskra.cli.schema_revision import read_revisions
 from iskra.cli.terminal import connect, server_url
 from iskra.plugin_host.discovery import SourceKind
 from iskra.settings import Settings, load_settings
-from iskra_sdk.client import IskraClient
+from iskra_sdk.client import IskraClient, ProviderInfo
 from iskra_sdk.errors import AuthenticationError, IskraError, PluginError, ServerUnreachableError, UnexpectedAnswerError
 
 _OLDEST_PYTHON = (3, 11)
@@ -233,8 +234,18 @@ def _plugin_state(name: str, state: str, error: Any) -> Finding:
     return _problem(subject, state, f"iskra plugins show {name}; then mend it and `iskra plugins enable {name}`.")
 
 
+def _providers(client: IskraClient) -> list[ProviderInfo]:
+    try:
+        return client.providers()
+    except IskraError as error:
+        if error.facts.get("status") != HTTPStatus.NOT_FOUND:
+            raise
+        # A server that does not tell has nothing wrong with it for that.
+        return []
+
+
 def _models(client: IskraClient) -> Iterator[Finding]:
-    for provider in client.providers():
+    for provider in _providers(client):
         subject = f"provider {provider.name}"
         if provider.ok:
             yield Finding(subject, provider.text)

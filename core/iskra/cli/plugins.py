@@ -49,6 +49,10 @@ def show(name: _Name, url: UrlOption = None, data_dir: DataDirOption = None, as_
         show_json(document)
         return
     error = document.pop("error", None)
+    document["receipts"] = [
+        f"{receipt.get('action')} of generation {receipt.get('new_generation') or '-'}: {receipt.get('verdict')}"
+        for receipt in document.get("receipts") or ()
+    ]
     _show_fields({key: value for key, value in document.items() if value not in (None, "", [], {})})
     if error:
         say(f"error: {error['message']}")
@@ -109,7 +113,14 @@ def install(
     with connect(url, data_dir) as client:
         # The server resolves paths from its own folder, so it gets an absolute one.
         plugin = client.plugins.install(str(path.resolve()) if path.exists() else source)
-    say(f"{plugin.name} is installed: {plugin.state}.")
+        names = (plugin.model_extra or {}).get("installed") or [plugin.name]
+        found = [client.plugins.get(name) for name in names]
+    for one in found:
+        say(f"{one.name}: {one.state}.")
+        if one.error:
+            tell(f"Error: {one.error['message']}")
+    if any(one.error for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -45,15 +45,18 @@ def connect(
 
     from iskra.settings import load_settings
     from iskra_sdk.client import IskraClient
+    from iskra_sdk.client.connection import is_local_url
 
     settings = load_settings(overrides={"data_dir": data_dir})
     token = os.environ.get("ISKRA_TOKEN") or (settings.token.get_secret_value() if settings.token else None)
     token_file = settings.data_dir / "token"
+    address = url or server_url(settings.host, settings.port)
+    # The token of this machine's server is for this machine's server only.
+    may_use_file = is_local_url(address) and token_file.is_file()
     return IskraClient(
-        url or server_url(settings.host, settings.port),
+        address,
         token,
-        # The token of this machine's server is for this machine's server only.
-        token_file=token_file if url is None and token_file.is_file() else None,
+        token_file=token_file if may_use_file else None,
         retries=0,
         on_reconnect=on_reconnect,
     )
@@ -156,4 +159,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
-    console().print(table)
+    out = console()
+    with out.capture() as drawn:
+        out.print(table)
+    # The box is padded to its width, which only makes lines wrap that have been copied.
+    print("\n".join(line.rstrip() for line in drawn.get().strip("\n").splitlines()).strip("\n"))

@@ -38,6 +38,7 @@ from iskra_sdk.client.turn_progress import (
     as_decision,
     asked_question,
     requested_approval,
+    title_of,
 )
 from iskra_sdk.client.turn_reader import TurnReader, event_from_wire
 from iskra_sdk.errors import ApprovalClosedError, ConflictError, IskraError
@@ -322,7 +323,8 @@ class AsyncTurnStream(TurnProgress):
             known = self._attach_to
             return self._begin(known if isinstance(known, TurnInfo) else await self._client.turns.get(known))
         if self._session is None:
-            self._session = (await self._client.sessions.create()).id
+            title = title_of(self._input)
+            self._session = (await self._client.sessions.create(title, agent=self._model)).id
         call = calls.start_turn(self._session, self._input, self._model, self._options, self._key)
         return self._begin(await self._client._send(call))
 

@@ -41,7 +41,7 @@ class Connection:
     ) -> None:
         environment = os.environ if environment is None else environment
         self.url = _checked_url(url or environment.get("ISKRA_URL") or DEFAULT_URL)
-        self.is_local = is_loopback(httpx.URL(self.url).host)
+        self.is_local = is_local_url(self.url)
         self.token = _checked_token(token or environment.get("ISKRA_TOKEN") or self._from_file(token_file, environment))
         self.timeout = httpx.Timeout(timeout, connect=min(timeout, 5.0))
 
@@ -100,8 +100,12 @@ def expect_silence(request: httpx.Request, policy: ReconnectPolicy) -> None:
     request.extensions["timeout"]["read"] = policy.silence_timeout
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host name means this machine."""
+def is_local_url(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

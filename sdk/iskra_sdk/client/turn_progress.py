@@ -30,6 +30,15 @@ DecisionLike = Decision | bool | None
 """What ``on_approval`` returns; ``None`` leaves the request open for somebody else."""
 
 
+_TITLE_LENGTH = 80
+
+
+def title_of(text: str) -> str:
+    """Return a title for a session that begins with this message."""
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE_LENGTH else f"{line[: _TITLE_LENGTH - 1]}…"
+
+
 class TurnProgress:
     """The state of a followed turn.
 
