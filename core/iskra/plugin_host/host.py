@@ -66,6 +66,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Sources: TypeAlias = list[PluginSource]
 Plugins: TypeAlias = "list[_Plugin]"
+Catalogs: TypeAlias = list[LeasedCatalog]
 
 FAILED_STARTS = 3
 """Failed starts in a row, with the same code, that put a plugin into quarantine."""
@@ -73,6 +74,7 @@ FAILED_STARTS = 3
 _KEPT_RECEIPTS = 20
 _RECEIPT_PATIENCE = 0.25  # seconds a change waits for the old generation to be gone, to return a complete receipt
 _PARK_PATIENCE = 10.0  # seconds parked turns get to let go
+_CLOSE_PATIENCE = 20.0  # seconds all plugins together get to close
 _KERNEL_STATE = "kernel"  # no plugin may have this name
 _STARTING = "starting"
 
@@ -246,15 +248,12 @@ class PluginHost:
         self._stop_watching.set()
         async with self._changing:
             running = [plugin for plugin in self._plugins.values() if plugin.running is not None]
-            for plugin in reversed(self._in_order(running)):
-                generation = plugin.running
-                if generation is None:
-                    continue
-                plugin.running = None
-                self._swap(out=[generation])
-                event = self._idle.get(generation)
-                if event is not None:
-                    event.set()  # nobody may use it any more: the turns have ended before the plugins go
+            try:
+                async with asyncio.timeout(_CLOSE_PATIENCE):
+                    for plugin in reversed(self._in_order(running)):
+                        await self._close_plugin(plugin)
+            except TimeoutError:
+                logger.warning("plugins did not close in time")
         pending = {job for job in self._jobs if job is not asyncio.current_task()}
         if pending:
             _, late = await asyncio.wait(pending, timeout=_PARK_PATIENCE * 2)
@@ -267,6 +266,15 @@ class PluginHost:
             self._guard.stop()
         self._owners.unwatch()
         self._finder.remove()
+
+    async def _close_plugin(self, plugin: _Plugin) -> None:
+        generation, plugin.running = plugin.running, None
+        if generation is None:
+            return
+        self._swap(out=[generation])
+        self._idle[generation].set()  # nobody waits any more: the turns have ended before the plugins go
+        receipt = Receipt(plugin=plugin.name, action="close", at=self._clock.now(), old_generation=generation.number)
+        await self._drain(plugin, generation, receipt)
 
     # Changes ------------------------------------------------------------------------------------------------------
 
@@ -641,6 +649,7 @@ class PluginHost:
             new_hash=generation.source.hash,
             load_seconds=load_seconds,
             swap_seconds=swap_seconds,
+            turns_drained=self._users(old) if old is not None else 0,
             verdict=Verdict.CLEAN if old is None else Verdict.DRAINING,
         )
         plugin.receipts.append(receipt)
@@ -714,6 +723,7 @@ class PluginHost:
                 old_generation=generation.number,
                 old_hash=generation.source.hash,
                 swap_seconds=swap_seconds,
+                turns_drained=self._users(generation),
                 verdict=Verdict.DRAINING,
             )
             one.receipts.append(receipt)
@@ -787,12 +797,17 @@ class PluginHost:
             if generation.holders == 0 and (event := self._idle.get(generation)) is not None:
                 event.set()
 
+    def _holding(self, generation: Generation) -> Catalogs:
+        return [old for old in self._old_catalogs if generation in self._members.get(old, ())]
+
+    def _users(self, generation: Generation) -> int:
+        """Return how many leases keep a generation that is out of service."""
+        return sum(old.leases for old in self._holding(generation))
+
     async def _drain(self, plugin: _Plugin, generation: Generation, receipt: Receipt) -> None:
         """Wait until nobody uses a generation, dispose of it, and complete the receipt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        holding = [old for old in self._old_catalogs if generation in self._members.get(old, ())]
-        users = sum(old.leases for old in holding)
         idle = self._idle[generation]
         parked = 0
         try:
@@ -805,7 +820,7 @@ class PluginHost:
         complete = dataclasses.replace(
             receipt,
             drain_seconds=loop.time() - began,
-            turns_drained=users - parked,
+            turns_drained=max(0, receipt.turns_drained - parked),
             turns_parked=parked,
             released=remains.released,
             leaked=remains.leaked,
@@ -831,8 +846,8 @@ class PluginHost:
 
     async def _park(self, generation: Generation, idle: asyncio.Event) -> int:
         """Ask those who still use a generation to go on with the current one; return how many there were."""
-        holding = [old for old in self._old_catalogs if generation in self._members.get(old, ())]
-        users = sum(old.leases for old in holding)
+        holding = self._holding(generation)
+        users = self._users(generation)
         if self.facilities.park is not None:
             for old in holding:
                 try:
