@@ -115,6 +115,7 @@ def connect(file: Path) -> sqlite3.Connection:
             "synchronous = FULL",
             "foreign_keys = ON",
             "temp_store = MEMORY",
+            "wal_autocheckpoint = 4000",  # pages, 16 MB: a checkpoint holds up the commit it happens in
             "journal_size_limit = 67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")

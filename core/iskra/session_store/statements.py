@@ -2,11 +2,14 @@
 
 The server itself does not import this module: importing SQLAlchemy takes longer than opening the database, and the SQL
 never changes between two releases. ``python -m iskra.session_store.statements`` writes it to ``sql/<database>.json``,
-and a test compares those files with what this module makes of the tables.
+and what the migrations make of an empty SQLite database beside it; a test compares those files with what this module
+makes of the tables.
 """
 
+import contextlib
 import itertools
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +36,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from iskra.session_store import schema
+from iskra.session_store.sqlite_store import connect
+from iskra.session_store.upgrade import VERSION_QUERY, migrate_sqlite, tables_file
 
 Database = Literal["sqlite", "postgresql"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
@@ -49,6 +54,18 @@ def compile_statements(database: Database) -> dict[str, str]:
     """Return the SQL of every statement by name, with positional parameters in the order they are written here."""
     statements = _Statements(database)
     return {name: statements.compile(clause) for name, clause in statements.all().items()}
+
+
+def compile_tables() -> list[str]:
+    """Return the statements that make the tables of an empty SQLite database, as the migrations make them."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "iskra.db"
+        migrate_sqlite(connect(file))
+        with contextlib.closing(connect(file)) as connection:
+            found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid").fetchall()
+            versions = connection.execute(VERSION_QUERY).fetchall()
+    statements = [" ".join(sql.split()) for (sql,) in found]
+    return statements + [f"INSERT INTO alembic_version VALUES ('{version}')" for (version,) in versions]  # noqa: S608
 
 
 class _Statements:
@@ -301,11 +318,12 @@ def _is_serial(column: Any) -> bool:
 
 
 def main() -> None:
-    """Write the SQL of every database to its file."""
+    """Write the files."""
     for database in DATABASES:
         file = compiled_file(database)
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(compile_statements(database), indent=1) + "\n", encoding="utf-8")
+    tables_file().write_text(json.dumps(compile_tables(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

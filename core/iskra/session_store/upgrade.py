@@ -1,10 +1,12 @@
 """Brings a database's tables up to date with Alembic.
 
-A database that is up to date already is recognised without importing Alembic and SQLAlchemy, which would take longer
-than everything else a start does with the database.
+Importing Alembic and SQLAlchemy takes longer than everything else a start does with the database. So a database that is
+up to date is recognised without them, and an empty SQLite database gets at once what the migrations would make of it;
+:mod:`iskra.session_store.statements` has run them and written down the outcome.
 """
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,17 +36,41 @@ def upgrade_sqlite(file: Path) -> bool:
 
     connection = connect(file)
     try:
-        # A database without tables has no such table either.
-        with contextlib.suppress(sqlite3.OperationalError):
-            if (HEAD,) in connection.execute(VERSION_QUERY).fetchall():
-                return False
-        _upgrade_sqlite(connection)
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            _create_sqlite(connection)
+        else:
+            with contextlib.suppress(sqlite3.OperationalError):  # no such table
+                if (HEAD,) in connection.execute(VERSION_QUERY).fetchall():
+                    return False
+            migrate_sqlite(connection)
     finally:
         connection.close()
     return True
 
 
-def _upgrade_sqlite(connection: sqlite3.Connection) -> None:
+def tables_file() -> Path:
+    """Return the file with the statements that make the tables of an empty SQLite database."""
+    return Path(__file__).parent / "sql" / "sqlite_tables.json"
+
+
+def _create_sqlite(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in json.loads(tables_file().read_text(encoding="utf-8")):
+            connection.execute(statement)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def migrate_sqlite(connection: sqlite3.Connection) -> None:
+    """Run the migrations that are missing, in one transaction, and close the connection.
+
+    Raises:
+        ConfigurationError: A newer version of the server wrote the database.
+        sqlite3.Error: It cannot be read or written.
+    """
     from sqlalchemy import Connection, StaticPool, create_engine, event
     from sqlalchemy.exc import DBAPIError
 
