@@ -2,8 +2,8 @@
 
 Run: ``python benchmarks/router.py [--upstream http://127.0.0.1:9100/v1 --model fake-t64] [--runs 5]``
 
-Without ``--upstream`` a small upstream is started in a process of its own. The cases alternate within a run. Figures are
-CPU time of this process, which other load on the machine disturbs least: ``passed through`` reads bytes with aiohttp
+Without ``--upstream`` a small upstream is started in a process of its own. The cases alternate within a run. Figures
+are CPU time of this process, which other load disturbs least: ``passed through`` reads bytes with aiohttp
 and looks at nothing, ``decoded and encoded`` is what any gateway has to do at least, ``provider`` and ``router`` are
 ours, with each chunk encoded again as the server does.
 """

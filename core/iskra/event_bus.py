@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from threading import get_ident
 from types import TracebackType
 
 from iskra.interceptors import Points
@@ -24,7 +24,7 @@ _SESSION_TOPIC = "session/"
 class _Reader:
     """A bounded buffer of events and the task that waits for them."""
 
-    __slots__ = ("_index", "_limit", "_overflow", "_waiter", "buffer", "dropped", "error", "is_open", "loop", "pattern")
+    __slots__ = ("_index", "_overflow", "buffer", "dropped", "error", "is_open", "limit", "loop", "pattern", "waiter")
 
     def __init__(self, pattern: str, index: "_Index", limit: int, overflow: Overflow) -> None:
         self.pattern = pattern
@@ -34,53 +34,50 @@ class _Reader:
         self.is_open = True
         self.loop = asyncio.get_running_loop()
         self._index = index
-        self._limit = limit
+        self.limit = limit
         self._overflow = overflow
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
         index.add(self)
 
-    def put(self, event: Event) -> None:
-        """Take an event in; never waits, never raises."""
-        buffer = self.buffer
-        if len(buffer) >= self._limit:
-            if self._overflow is Overflow.CLOSE:
-                self.error = SubscriberTooSlowError(
-                    f"The subscription to {self.pattern!r} ended: {self._limit} events were waiting for its reader.",
-                    mend="Read faster, give it a larger buffer, or subscribe with Overflow.DROP_OLDEST.",
-                )
-                self.close()
-                return
-            buffer.popleft()
-            self.dropped += 1
-        buffer.append(event)
-        if self._waiter is not None:
-            self._wake()
+    def overflow(self, event: Event) -> None:
+        """Do with an event that finds the buffer full what the subscriber asked for."""
+        if self._overflow is Overflow.CLOSE:
+            self.error = SubscriberTooSlowError(
+                f"The subscription to {self.pattern!r} ended: {self.limit} events were waiting for its reader.",
+                mend="Read faster, give it a larger buffer, or subscribe with Overflow.DROP_OLDEST.",
+            )
+            self.close()
+            return
+        self.buffer.popleft()
+        self.dropped += 1
+        self.buffer.append(event)
 
     def close(self) -> None:
         """Take no more events in; what is buffered can still be read."""
         if self.is_open:
             self.is_open = False
             self._index.remove(self)
-        if self._waiter is not None:
-            self._wake()
+        if self.waiter is not None:
+            self.wake()
 
     async def wait(self) -> bool:
         """Wait until there is an event; ``False`` when there will be none."""
         while not self.buffer:
             if not self.is_open:
                 return False
-            if self._waiter is not None:
+            if self.waiter is not None:
                 raise RuntimeError("a subscription can be read by one task at a time")
-            waiter = self._waiter = self.loop.create_future()
+            waiter = self.waiter = self.loop.create_future()
             try:
                 await waiter
             finally:
-                if self._waiter is waiter:
-                    self._waiter = None
+                if self.waiter is waiter:
+                    self.waiter = None
         return True
 
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+    def wake(self) -> None:
+        """Let the waiting task go on."""
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -219,7 +216,7 @@ class InProcessEventBus:
         self._sessions: dict[str | None, _Index] = {}
         self._everywhere = _Index(lambda: None)
         self._handlers: set[asyncio.Task[None]] = set()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     async def publish(self, event: Event) -> None:
         chain = self._publish_slot.chain
@@ -240,11 +237,16 @@ class InProcessEventBus:
                 readers += index.match(event_type) if found is None else found
         if not readers:
             return
-        if threading.get_ident() != self._thread:
+        if get_ident() != self._thread:
             readers[0].loop.call_soon_threadsafe(self.publish_nowait, event)
             return
         for reader in readers:
-            reader.put(event)
+            if len(reader.buffer) < reader.limit:
+                reader.buffer.append(event)
+                if reader.waiter is not None:
+                    reader.wake()
+            else:
+                reader.overflow(event)
 
     def subscribe(
         self,
@@ -288,7 +290,7 @@ class InProcessEventBus:
         if limit < 1:
             raise ValueError(f"a subscriber needs a buffer of at least one event, not {limit}")
         # Publishing from another thread is told by this; the bus may have been made outside of the loop's thread.
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         return _Reader(pattern, self._index(topic), limit, overflow)
 
     def _index(self, topic: str | None) -> _Index:

@@ -90,7 +90,7 @@ class Pump:
         """
         if self._phase == "gap":
             self._deadline = self._loop.time() + self._seconds
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         try:
             chunk = await self._next()
         except StopAsyncIteration:
