@@ -37,7 +37,7 @@ def is_public(address: IPAddress) -> bool:
             embedded += address.teredo
         if any(address in network for network in _NAT64):
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)) and address in _NAT64[0]
-        if int(address) >> 32 == 0:  # the old "IPv4-compatible" form
+        if int(address) >> 32 == 0 or address.is_site_local:  # the old "IPv4-compatible" form; the old private range
             return False
         return address.is_global and not address.is_multicast and all(is_public(inner) for inner in embedded)
     return address.is_global and not address.is_multicast and not address.is_reserved

@@ -87,6 +87,7 @@ class _Plugin:
     record: PluginRecord
     running: Generation | None = None
     error: PluginError | None = None
+    blocked_loop: PluginBlockedLoopError | None = None
     generations: int = 0
     was_imported: bool = False
     failures: FailureCounter = field(default_factory=FailureCounter)
@@ -556,6 +557,7 @@ class PluginHost:
         if try_out or not source.is_trusted:
             await self._preflight.check(source, layers, self._settings.plugins.start_timeout)
         plugin.generations += 1
+        plugin.blocked_loop = None
         again, plugin.was_imported = plugin.was_imported, True
         return await load_generation(source, plugin.generations, layers, self._room, again=again)
 
@@ -928,7 +930,7 @@ class PluginHost:
         running = plugin.running
         manifest = running.manifest if running is not None else plugin.source.manifest
         record = plugin.record
-        error = plugin.error
+        error = plugin.error or plugin.blocked_loop
         if record.quarantined_because:
             state = PluginState.QUARANTINED
             error = error or PluginLoadError(
@@ -1001,7 +1003,7 @@ class PluginHost:
             mend="Await what waits, and put long calculations into `asyncio.to_thread`.",
             facts={"seconds": blocked.seconds, "place": blocked.place, "interrupted": blocked.was_interrupted},
         )
-        plugin.error = error
+        plugin.blocked_loop = error
         logger.error("plugin held the event loop", extra={"plugin": blocked.plugin, "place": blocked.place})
         self._publish(
             EventType.ERROR,
