@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
+from iskra_sdk.errors import NotFoundError
 from iskra_sdk.routes import ASGIApp
 
 _TYPES: Final = {
@@ -93,7 +94,7 @@ class StaticSite:
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         file = self._files.get(path)
         if file is None:
-            await _answer(send, 404, b"There is no such page. The console is on /.\n", [])
+            raise NotFoundError("There is nothing at this path.", mend="The console is on /, the interface on /docs.")
         elif scope["method"] not in ("GET", "HEAD"):
             await _answer(send, 405, b"This page can only be read.\n", [(b"allow", b"GET, HEAD")])
         elif _has_current(scope["headers"], file.etag):

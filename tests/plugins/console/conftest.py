@@ -35,10 +35,10 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 MODELS = [
-    {"id": "iskra", "object": "model", "description": "Picks the agent that fits."},
-    {"id": "agent:ask", "object": "model", "description": "Answers questions."},
-    {"id": "agent:coder", "object": "model", "description": "Changes code."},
-    {"id": "llm:default", "object": "model", "target": "offline/offline"},
+    {"id": "iskra", "object": "model"},
+    {"id": "agent:ask", "object": "model"},
+    {"id": "agent:coder", "object": "model"},
+    {"id": "llm:default", "object": "model"},
 ]
 
 
@@ -63,6 +63,8 @@ class ScriptedServer:
         """The cursor of each request for events."""
         self.refuse: dict[str, tuple[int, dict[str, Any]]] = {}
         """Path → status and problem to answer instead."""
+        self.lose: set[int] = set()
+        """Event numbers that get lost the first time they are sent."""
         self.is_signed_in = True
         self.on_turn: Callable[[SessionLog, dict[str, Any]], None] = lambda log, turn: None
         self.asked: tuple[SessionLog, str]
@@ -147,6 +149,9 @@ class ScriptedServer:
             news = self.news
             for event in [event for event in log.events if event["seq"] > after]:
                 after = event["seq"]
+                if after in self.lose:
+                    self.lose.discard(after)
+                    continue
                 yield f"id: {after}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
             waits = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(cut.wait())]
             try:
@@ -161,6 +166,11 @@ class ScriptedServer:
         (page,) = register_routes()
 
         async def login(request: Request) -> Response:
+            if request.method == "POST":
+                if (await request.json())["token"] != "isk-good":
+                    return _problem(401, code="authentication", detail="The token is not valid.")
+                self.is_signed_in = True
+                return JSONResponse({"status": "ok"})
             answer = RedirectResponse("/", 303)
             answer.set_cookie("iskra_session", "secret", httponly=True, samesite="strict")
             return answer
@@ -181,9 +191,9 @@ class ScriptedServer:
 
         return Starlette(
             routes=[
-                Path("/login", login),
-                api("/health", lambda request, body: {"status": "ok", "version": "0.1.0"}),
-                api("/ready", lambda request, body: {"status": "ready", "checks": {"store": {"ok": True, "detail": ""}}}),
+                Path("/login", login, methods=["GET", "POST"]),
+                api("/ready", lambda request, body: {"status": "ready", "checks": {"store": "ok"}, "version": "0.1.0"}),
+                api("/api/v1/status", lambda request, body: {"targets": {"default": ["offline/offline"]}}),
                 api("/v1/models", lambda request, body: {"object": "list", "data": MODELS}),
                 api("/api/v1/admin/plugins", self._plugins),
                 api("/api/v1/approvals", lambda request, body: {"data": []}),
@@ -195,13 +205,18 @@ class ScriptedServer:
                 api("/api/v1/sessions/{id}/answer", self._accept, "POST"),
                 api("/api/v1/sessions/{id}/events", self._stream),
                 api("/api/v1/turns/{id}/cancel", self._cancel, "POST"),
-                api("/logout", lambda request, body: Response(status_code=204), "POST"),
+                api("/logout", self._log_out, "POST"),
                 Mount("/", page.app),
             ]
         )
 
+    def _log_out(self, request: Request, body: Any) -> Any:
+        self.is_signed_in = False
+        return {"status": "ok"}
+
     def _plugins(self, request: Request, body: Any) -> Any:
-        broken = {"name": "weather", "state": "failed", "error": "Plugin 'weather': the code cannot be imported."}
+        error = {"code": "plugin_load", "message": "Plugin 'weather': it cannot be imported.", "mend": "Fix line 3."}
+        broken = {"name": "weather", "state": "failed", "error": error}
         return {"data": [{"name": "console", "state": "running", "error": None}, broken]}
 
     def _list(self, request: Request, body: Any) -> Any:
@@ -276,7 +291,8 @@ def server() -> Iterator[ScriptedServer]:
     assert not thread.is_alive()
 
 
-@pytest.fixture(scope="session")
+# Its driver keeps an event loop in the test's thread, which asynchronous tests of other modules must not meet.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = require_program("chromium", "apt-get install chromium")
     with sync_playwright() as playwright:

@@ -9,6 +9,9 @@ from playwright.sync_api import Page, expect
 
 OpenTab = Callable[..., Any]
 
+# Together in one process of a parallel run: starting the browser is the slow part.
+pytestmark = pytest.mark.xdist_group("console_appearance")
+
 ANSWER = """Here is what I found.
 
 ## Steps
@@ -130,11 +133,11 @@ def test_every_view_is_readable_and_usable(
     expect(page.locator(".failure")).to_contain_text("Start the model server.")
     check(page, tmp_path, "failure")
     if width == 360:
-        page.get_by_role("button", name="Menu").click()
+        page.get_by_role("button", name="Menu", exact=True).click()
         expect(page.locator(".sidebar")).to_have_css("transform", "none")
         check(page, tmp_path, "menu")
         page.keyboard.press("Escape")
-        expect(page.get_by_role("button", name="Menu")).to_be_focused()
+        expect(page.get_by_role("button", name="Menu", exact=True)).to_be_focused()
 
     for place in ("", "#/status", "#/connect"):
         page = open_tab(place, **size).page
@@ -145,4 +148,5 @@ def test_every_view_is_readable_and_usable(
     server.is_signed_in = False
     page = open_tab(may_complain=True, **size).page
     expect(page.get_by_role("heading", name="Sign in")).to_be_focused()
+    page.locator(".sign-in img").evaluate("image => image.decode()")
     check(page, tmp_path, "sign-in")

@@ -63,8 +63,8 @@ const get = (path, options) => request("GET", path, options);
 const post = (path, body = {}, headers = {}) => request("POST", path, { body, headers });
 const part = encodeURIComponent;
 
-export const health = () => get("health");
 export const readiness = () => get("ready", { accept: [503] });
+export const status = () => get("api/v1/status");
 export const models = async () => (await get("v1/models")).data;
 export const plugins = async () => (await get("api/v1/admin/plugins")).data;
 
@@ -83,4 +83,5 @@ export const approvals = async () => (await get("api/v1/approvals?state=open&lim
 export const decide = (id, isApproved, remark) =>
   post(`api/v1/approvals/${part(id)}/decision`, { decision: isApproved ? "approve" : "deny", remark });
 
+export const signIn = (token) => post("login", { token });
 export const signOut = () => post("logout");

@@ -193,7 +193,7 @@ class App {
 }
 
 function showSignIn() {
-  const panel = signInPanel(t);
+  const panel = signInPanel(t, start);
   document.body.replaceChildren(panel);
   document.title = `${t.signInTitle} · Iskra`;
   panel.querySelector("h1").focus();

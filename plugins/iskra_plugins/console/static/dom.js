@@ -40,12 +40,12 @@ export function icon(name) {
   return svg;
 }
 
-// What a person cannot see, or what makes text appear in another order than it is stored: C0 and C1 controls, soft
-// hyphen, zero-width and bidirectional controls, line separators, fillers, variation selectors, tag characters.
+// What a person cannot see, or what makes text appear in another order than it is stored: C0 and C1 controls, spaces
+// that are not the ordinary one, soft hyphen, zero-width and bidirectional controls, line separators, fillers, variation selectors, tag characters.
 const INVISIBLE =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
+  /[\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
 
-const SYMBOLS = { "\n": "↵", "\t": "⇥", "\r": "␍", "\u001b": "␛", "\u0000": "␀" };
+const SYMBOLS = { "\n": "↵", "\t": "⇥", "\r": "CR", "\u001b": "ESC", "\u0000": "NUL" };
 
 /** Returns nodes that show a text exactly, with what is invisible marked. */
 export function visibleText(text) {

@@ -134,13 +134,16 @@ function approval(item, { t, announce, decide }) {
     el("button", { type: "button", class: "deny", onclick: () => send(false) }, t.deny),
   ];
   let current = item;
+  let isDeciding = false;
 
   async function send(isApproved) {
+    isDeciding = true;
     buttons.forEach((button) => (button.disabled = true));
     note.replaceChildren();
     try {
       await decide(current, isApproved, remark.value.trim());
     } catch (error) {
+      isDeciding = false;
       buttons.forEach((button) => (button.disabled = false));
       note.replaceChildren(problem(error, t, error.status === 409 ? t.alreadyDecided : ""));
     }
@@ -181,14 +184,15 @@ function approval(item, { t, announce, decide }) {
         card.append(...call.filter(Boolean), form);
         announce(t.approvalAnnounce(now.tool), true);
       } else {
-        const hadFocus = card.contains(document.activeElement);
+        // The button that was pressed is gone: without a new place the focus would fall back to the top of the page.
+        const needsFocus = isDeciding || card.contains(document.activeElement);
         heading.textContent = [t.approvalState[now.state] ?? now.state, now.by && t.by(now.by)].filter(Boolean).join(" ");
         const shown = el("details", {}, el("summary", {}, t.arguments), call.filter(Boolean));
         card.replaceChildren(heading, who);
         if (now.remark) card.append(el("p", { class: "remark", dir: "auto" }, visibleText(now.remark)));
         card.append(shown);
         if (!isFirst) announce(`${heading.textContent}: ${now.tool}`);
-        if (hadFocus) document.getElementById("message")?.focus();
+        if (needsFocus) document.getElementById("message")?.focus();
       }
     },
   };
@@ -207,7 +211,7 @@ function when(time, t) {
   const date = new Date(time);
   const isToday = date.toDateString() === new Date().toDateString();
   const options = isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
-  return new Intl.DateTimeFormat(t.language, options).format(date);
+  return new Intl.DateTimeFormat(t.locale, options).format(date);
 }
 
 function question(item, { t, announce, answer }) {
@@ -245,11 +249,14 @@ function question(item, { t, announce, answer }) {
   };
 }
 
+// The server's word for a stop by button, which needs no explanation.
+const BY_USER = "cancelled by the user";
+
 function end(item, { t, announce }) {
   const element =
     item.state === "failed"
       ? row("failure", el("div", { class: "problem", role: "group" }, problem(item, t, t.failed)))
-      : row("notice", el("span", { dir: "auto" }, t.stopped, item.reason && ` ${item.reason}`));
+      : row("notice", el("span", { dir: "auto" }, t.stopped, item.reason && item.reason !== BY_USER && ` ${item.reason}`));
   announce(element.textContent);
   return { element, update() {} };
 }

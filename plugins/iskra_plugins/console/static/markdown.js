@@ -400,7 +400,8 @@ function link(target, children, label, t, className) {
     },
     children,
   );
-  if (hostOf(label) === place) return anchor;
+  // Written out in other letters, a host may look like one that it is not.
+  if (hostOf(label) === place && label.toLowerCase().includes(place)) return anchor;
   return el("span", { class: "link" }, anchor, el("span", { class: "link-host", dir: "ltr" }, ` (${place})`));
 }
 

@@ -29,55 +29,44 @@ export function statusPanel(t, onSignedOut) {
   async function load() {
     refresh.disabled = true;
     body.setAttribute("aria-busy", "true");
-    const [health, ready, models, plugins] = await Promise.allSettled([api.health(), api.readiness(), api.models(), api.plugins()]);
+    const answers = await Promise.allSettled([api.readiness(), api.status(), api.models(), api.plugins()]);
+    const [ready, status, models, plugins] = answers;
     refresh.disabled = false;
     body.removeAttribute("aria-busy");
-    if (models.reason?.status === 401) {
+    if (answers.some((answer) => answer.reason?.status === 401)) {
       onSignedOut();
       return;
     }
-    body.replaceChildren(serverSection(health, ready, t), modelSection(models, t), pluginSection(plugins, t));
+    body.replaceChildren(serverSection(ready, t), modelSection(models, status, t), pluginSection(plugins, t));
   }
 
   load();
   return panel(t.status, t.statusIntro, body, refresh);
 }
 
-function serverSection(health, ready, t) {
-  if (health.reason) return section(t.server, problem(health.reason, t));
-  const checks = Object.entries(ready.value?.checks ?? {});
-  const isReady = ready.value?.status === "ready";
+function serverSection(ready, t) {
+  if (ready.reason) return section(t.server, problem(ready.reason, t));
+  const checks = Object.entries(ready.value.checks ?? {}).filter(([, state]) => state !== "ok");
+  const isReady = ready.value.status === "ready";
   return section(
     t.server,
     facts([
       [t.status, badge(isReady ? "good" : "bad", isReady ? t.ready : t.notReady)],
-      [t.version, health.value.version ?? t.unknown],
-      ...checks.map(([name, check]) => [name, checkValue(check, t)]),
+      [t.version, ready.value.version ?? t.unknown],
+      ...checks.map(([name, check]) => [name, badge("bad", check)]),
     ]),
   );
 }
 
-function checkValue(check, t) {
-  const isGood = check === true || check === "ok" || check?.ok === true || check?.status === "ok";
-  const detail = typeof check === "string" ? check : (check?.detail ?? "");
-  return [badge(isGood ? "good" : "bad", isGood ? t.ready : t.notReady), detail && detail !== "ok" && ` ${detail}`];
-}
-
-/** The target that answers for `llm:default`, where the server tells it. */
-export function defaultTarget(models) {
-  const entry = models.find((model) => model.id === "llm:default");
-  return entry?.target ?? entry?.targets?.[0] ?? "";
-}
-
-function modelSection(models, t) {
+function modelSection(models, status, t) {
   if (models.reason) return section(t.models, problem(models.reason, t));
-  const target = defaultTarget(models.value);
-  const isOffline = target.startsWith("offline");
+  const target = status.value?.targets?.default?.[0] ?? "";
+  const isOffline = target.startsWith("offline/");
   return section(
     t.models,
     target && facts([[t.defaultModel, el("code", {}, target)]]),
     isOffline && el("p", { class: "hint" }, t.offlineModel, " ", el("a", { href: "#/connect" }, t.connectModel), "."),
-    el("ul", { class: "chips" }, models.value.map((model) => el("li", { title: model.description }, el("code", {}, model.id)))),
+    el("ul", { class: "chips" }, models.value.map((model) => el("li", {}, el("code", {}, model.id)))),
   );
 }
 
@@ -161,7 +150,25 @@ function snippet(text, t, title) {
 
 // Signing in ------------------------------------------------------------------------------------------------------
 
-export function signInPanel(t) {
+export function signInPanel(t, onSignedIn) {
+  const token = el("input", { type: "password", id: "token", autocomplete: "current-password", required: true, dir: "ltr" });
+  const note = el("div", { class: "note", role: "alert" });
+  const button = el("button", { type: "submit" }, t.signIn);
+  const form = el("form", { class: "token-form" }, el("label", { for: "token" }, t.orToken), token, button, note);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    note.replaceChildren();
+    try {
+      await api.signIn(token.value.trim());
+      onSignedIn();
+    } catch (error) {
+      note.replaceChildren(problem(error, t));
+      token.select();
+    } finally {
+      button.disabled = false;
+    }
+  });
   return el(
     "main",
     { class: "sign-in" },
@@ -170,5 +177,6 @@ export function signInPanel(t) {
     el("p", {}, t.signInHint),
     snippet("iskra login", t, t.terminal),
     el("p", { class: "muted small" }, t.signInOnce),
+    form,
   );
 }

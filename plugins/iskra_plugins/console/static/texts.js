@@ -14,7 +14,6 @@ const en = {
   connect: "Connect",
   signOut: "Sign out",
   waitingForYou: "Waiting for you",
-  openChat: "Open chat",
 
   welcome: "What can I do for you?",
   welcomeHint: "Pick who answers below, or try one of these.",
@@ -98,7 +97,6 @@ const en = {
   pluginsTroubled: (count) => (count === 1 ? "One plugin has a problem." : `${count} plugins have problems.`),
   pluginsHidden: "Your rights do not include the list of plugins.",
   reload: "Refresh",
-  checks: "Checks",
 
   connectIntro: "Use this server from another program, or give it a model.",
   frontendTitle: "A chat frontend",
@@ -115,6 +113,8 @@ const en = {
   signInTitle: "Sign in",
   signInHint: "Run this on the machine of the server, then open the link it prints:",
   terminal: "Terminal",
+  orToken: "Or enter the access token",
+  signIn: "Sign in",
   signInOnce: "Each link works once, within ten minutes.",
   unreachable: "The server cannot be reached.",
   unreachableMend: "Check that it runs; this page tries again by itself.",
@@ -137,7 +137,6 @@ const ru = {
   connect: "Подключение",
   signOut: "Выйти",
   waitingForYou: "Ждут вашего решения",
-  openChat: "Открыть чат",
 
   welcome: "Чем помочь?",
   welcomeHint: "Выберите внизу, кто ответит, или начните с примера.",
@@ -221,7 +220,6 @@ const ru = {
   pluginsTroubled: (count) => `Плагины с ошибками: ${count}.`,
   pluginsHidden: "У вас нет права видеть список плагинов.",
   reload: "Обновить",
-  checks: "Проверки",
 
   connectIntro: "Как обратиться к серверу из другой программы или подключить к нему модель.",
   frontendTitle: "Чат-клиент",
@@ -238,6 +236,8 @@ const ru = {
   signInTitle: "Вход",
   signInHint: "Выполните на машине с сервером и откройте ссылку, которую покажет команда:",
   terminal: "Терминал",
+  orToken: "Или введите токен доступа",
+  signIn: "Войти",
   signInOnce: "Каждая ссылка действует один раз, в течение десяти минут.",
   unreachable: "Сервер недоступен.",
   unreachableMend: "Проверьте, что он запущен; страница попробует снова сама.",
@@ -252,7 +252,7 @@ const LANGUAGES = { en, ru };
 export function textsFor(languages) {
   for (const language of languages) {
     const texts = LANGUAGES[language.slice(0, 2).toLowerCase()];
-    if (texts) return texts;
+    if (texts) return { ...texts, locale: language };
   }
-  return en;
+  return { ...en, locale: "en" };
 }
