@@ -163,4 +163,5 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with out.capture() as drawn:
         out.print(table)
     # The box is padded to its width, which only makes lines wrap that have been copied.
-    print("\n".join(line.rstrip() for line in drawn.get().strip("\n").splitlines()).strip("\n"))
+    lines = [line.removeprefix(" ").rstrip() for line in drawn.get().splitlines()]
+    print("\n".join(line for line in lines if line))

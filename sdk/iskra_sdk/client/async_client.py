@@ -129,7 +129,7 @@ class AsyncIskraClient:
         self,
         text: str,
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         on_approval: AsyncOnApproval | None = None,
         on_question: AsyncOnQuestion | None = None,
@@ -147,7 +147,7 @@ class AsyncIskraClient:
         self,
         text: str,
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         on_approval: AsyncOnApproval | None = None,
         on_question: AsyncOnQuestion | None = None,
@@ -159,7 +159,8 @@ class AsyncIskraClient:
         Args:
             text: The message.
             session: The session or its id; a new one by default.
-            model: Who answers: ``iskra``, ``agent:<name>``, ``voice:<name>``.
+            model: Who answers: ``iskra``, ``agent:<name>``, ``voice:<name>``; by default the session's own choice,
+                which for a new session is ``iskra``.
             on_approval: Asked about each tool call that needs a person; without it such calls wait for a decision
                 made elsewhere.
             on_question: Asked when the agent asks; ``None`` leaves the question open.
@@ -294,7 +295,7 @@ class AsyncTurnStream(TurnProgress):
         client: AsyncIskraClient,
         text: str = "",
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         attach_to: str | TurnInfo | None = None,
         after: int | None = None,

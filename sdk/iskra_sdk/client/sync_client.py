@@ -128,7 +128,7 @@ class IskraClient:
         self,
         text: str,
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         on_approval: OnApproval | None = None,
         on_question: OnQuestion | None = None,
@@ -146,7 +146,7 @@ class IskraClient:
         self,
         text: str,
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         on_approval: OnApproval | None = None,
         on_question: OnQuestion | None = None,
@@ -158,7 +158,8 @@ class IskraClient:
         Args:
             text: The message.
             session: The session or its id; a new one by default.
-            model: Who answers: ``iskra``, ``agent:<name>``, ``voice:<name>``.
+            model: Who answers: ``iskra``, ``agent:<name>``, ``voice:<name>``; by default the session's own choice,
+                which for a new session is ``iskra``.
             on_approval: Asked about each tool call that needs a person; without it such calls wait for a decision
                 made elsewhere.
             on_question: Asked when the agent asks; ``None`` leaves the question open.
@@ -293,7 +294,7 @@ class TurnStream(TurnProgress):
         client: IskraClient,
         text: str = "",
         session: str | SessionInfo | None = None,
-        model: str = "iskra",
+        model: str | None = None,
         *,
         attach_to: str | TurnInfo | None = None,
         after: int | None = None,

@@ -73,6 +73,7 @@ class TurnReader:
         # Where the first piece may belong to a message whose beginning another reader has given out: its id, and how
         # many characters that were.
         self._begins_inside = begins_inside
+        self._began_at = cursor
         self._skipped: dict[str, int] = {}
 
     @property
@@ -99,7 +100,13 @@ class TurnReader:
                 return
             case EventType.STREAM_RESET:
                 yield event
-                yield from self._whole(event, cursor_moves=True)
+                self.cursor = max(self.cursor, event.seq)
+                if self._begins_inside:
+                    # Nobody knows how much of it the reader before has given out.
+                    yield replace(
+                        event, type=EventType.MESSAGE_RESET, data={"message_id": event.data.get("message_id")}
+                    )
+                yield from self._whole(event)
                 return
             case EventType.MESSAGE_RESET:
                 # Kept in place, so that the order of messages stays.
@@ -110,6 +117,7 @@ class TurnReader:
                     yield event
                 return
             case EventType.MESSAGE_COMPLETED if event.data.get("role", "assistant") == "assistant":
+                self._skip_what_was_seen(event)
                 yield from self._whole(event)
         yield event
         if event.type in TURN_ENDED and event.turn_id is not None and event.turn_id == self.turn_id:
@@ -137,11 +145,17 @@ class TurnReader:
         if new:
             yield self._piece(event, message_id, new)
 
-    def _whole(self, event: Event, *, cursor_moves: bool = False) -> Iterator[Event]:
+    def _skip_what_was_seen(self, event: Event) -> None:
+        """Where the reader begins behind the last piece of a message, note that all of it was given out."""
+        first_seq, text = event.data.get("first_seq"), event.data.get("text")
+        if self._begins_inside and isinstance(first_seq, int) and isinstance(text, str) and self._began_at >= first_seq:
+            # The server would have sent what was missing as a piece of its own, before this event.
+            self._texts[str(event.data.get("message_id"))] = ""
+            self._skipped[str(event.data.get("message_id"))] = len(text)
+
+    def _whole(self, event: Event) -> Iterator[Event]:
         """Compare with the whole text of a message, and make up the difference."""
         message_id, text = str(event.data.get("message_id")), event.data.get("text")
-        if cursor_moves:
-            self.cursor = max(self.cursor, event.seq)
         if not isinstance(text, str):
             return
         known = self._texts.setdefault(message_id, "")
