@@ -11,11 +11,11 @@ from iskra.event_bus import InProcessEventBus
 from iskra.interceptors import Points
 from iskra.llm.router import LLMRouter
 from iskra.plugin_host.catalog import Catalog, Owned
-from iskra.running_turn import TurnServices
 from iskra.session_log import SessionLogs
 from iskra.settings import AliasSettings, ApprovalSettings, LimitSettings, LLMSettings
 from iskra.tool_choice import ToolChoice
 from iskra.turn_runner import TurnRunner
+from iskra.turn_services import TurnServices
 from iskra_sdk.agent import Agent
 from iskra_sdk.approval import ApprovalRule
 from iskra_sdk.clock import Clock, SystemClock

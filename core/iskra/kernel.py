@@ -14,12 +14,12 @@ from iskra.interceptors import Points
 from iskra.llm.router import LLMRouter
 from iskra.plugin_host import Facilities, PluginHost
 from iskra.plugin_host.catalog import Catalog
-from iskra.running_turn import TurnServices
 from iskra.session_log import SessionLogs
 from iskra.session_store import open_store
 from iskra.settings import Settings
 from iskra.tool_choice import ToolChoice
 from iskra.turn_runner import TurnRunner
+from iskra.turn_services import TurnServices
 from iskra.usage_meter import UsageMeter
 from iskra_sdk.clock import Clock, SystemClock
 from iskra_sdk.context_strategy import ContextBudget, ContextStrategy

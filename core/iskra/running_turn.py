@@ -1,7 +1,7 @@
 """A turn while it runs: what the agent sees of it, and what becomes of the agent's steps."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableSequence, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSequence, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,16 +10,12 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from iskra.approvals import ApprovalPolicy, ApprovalService
-from iskra.interceptors import Slot
-from iskra.llm.router import LLMRouter
-from iskra.plugin_host.catalog import Catalog, Owned
-from iskra.session_log import LiveSession, SessionLogs
+from iskra.plugin_host.catalog import Catalog
+from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
 from iskra.turn_journal import Journal
+from iskra.turn_services import TurnServices
 from iskra_sdk.agent import Agent
-from iskra_sdk.clock import Clock
-from iskra_sdk.context_strategy import ContextBudget, ContextStrategy
 from iskra_sdk.errors import BadInputError, TurnError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import MessageId, SessionId
@@ -30,7 +26,6 @@ from iskra_sdk.session_store import (
     AppendMessage,
     Change,
     PutStep,
-    SessionStore,
     StepKind,
     StepRecord,
     StepState,
@@ -42,30 +37,11 @@ from iskra_sdk.session_store import (
     message_position,
 )
 from iskra_sdk.tool import Tool
-from iskra_sdk.turn import ReasoningDelta, TextDelta, TurnEvent
+from iskra_sdk.turn import AgentCard, ReasoningDelta, TextDelta, TurnEvent
 from iskra_sdk.voice import Voice
 
 MOST_HANDOFFS = 8
 """Times one turn may be handed from agent to agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnServices:
-    """What running turns need of the kernel."""
-
-    store: SessionStore
-    logs: SessionLogs
-    llm: LLMRouter
-    approvals: ApprovalService
-    policy: ApprovalPolicy
-    clock: Clock
-    tool_call: Slot
-    tool_result: Slot
-    turn: Slot
-    context_budget: ContextBudget
-    choose_context_strategy: Callable[[Catalog], ContextStrategy]
-    choose_tools: Callable[[Catalog, Agent], Mapping[str, Owned[Tool]]]
-    record_failure: Callable[[str, BaseException], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +123,8 @@ class RunningTurn:
         self.services = services
         self.usage = record.usage
         self.question: OpenQuestion | None = None
-        self.agents: Mapping[str, Agent] = {name: owned.value for name, owned in catalog.agents.items()}
+        self._agents = {name: owned.value for name, owned in catalog.agents.items()}
+        self.agents: Mapping[str, AgentCard] = self._agents
         self._live = live
         self._voice = voice
         self._contexts = dict(contexts)
@@ -404,7 +381,7 @@ class RunningTurn:
         await self._finish_text()
         results = await self._tool_runner.run(calls)
         for call, result in zip(calls, results, strict=True):
-            self.messages.append(Message.tool(call.id, result.content))
+            self.messages.append(Message.tool(call.id, result.model_text))
         return results
 
     async def call_tool(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
@@ -437,7 +414,7 @@ class RunningTurn:
     async def hand_off(self, agent: str) -> AsyncIterator[TurnEvent]:
         """Let another agent finish the turn; see ``iskra_sdk.Turn``."""
         await self._finish_text()
-        target = self.agents.get(agent)
+        target = self._agents.get(agent)
         if target is None:
             known = ", ".join(sorted(self.agents)) or "none"
             raise TurnError(f"There is no agent {agent!r} to hand over to.", mend=f"Loaded agents: {known}.")

@@ -12,9 +12,10 @@ from typing import Protocol
 from iskra.conversations import Conversations
 from iskra.model_ids import ResolvedModel
 from iskra.plugin_host.catalog import Catalog
-from iskra.running_turn import RunningTurn, TurnServices
+from iskra.running_turn import RunningTurn
 from iskra.session_log import LiveSession
 from iskra.turn_journal import Journal
+from iskra.turn_services import TurnServices
 from iskra_sdk.errors import ConflictError, IskraError, StoreError, TurnStateError
 from iskra_sdk.event import Event, EventType, Severity
 from iskra_sdk.ids import TurnId
@@ -358,7 +359,7 @@ class SessionLane:
         data = {**question.step.data, "answer": answer}
         step = replace(question.step, state=StepState.DONE, data=data, ended_at=self._clock.now())
         record = replace(self.record, first_seq=self.live.last_seq)
-        changes = [
+        changes: list[Change] = [
             PutStep(step, StepState.WAITING),
             UpdateTurn(record.id, TurnState.RUNNING, frozenset({TurnState.WAITING_ANSWER})),
         ]

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
 from iskra.approvals.chat import new_code
 from iskra.approvals.inspection import fingerprint_of, preview_of
+from iskra.plugin_host.catalog import Catalog, Owned
+from iskra.turn_journal import Journal
+from iskra.turn_services import TurnServices
 from iskra_sdk.approval import (
     ApprovalRequest,
     ApprovalState,
@@ -20,10 +23,11 @@ from iskra_sdk.approval import (
 )
 from iskra_sdk.errors import ConflictError, IskraError, ToolDeniedError, ToolError, ToolTimeoutError
 from iskra_sdk.event import Event, EventType, Severity
-from iskra_sdk.ids import ApprovalId, EffectId
+from iskra_sdk.ids import ApprovalId, EffectId, SessionId, TurnId
 from iskra_sdk.message import Message, ToolCall, ToolResult, clean_text
-from iskra_sdk.principal import SYSTEM
+from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import (
+    AppendMessage,
     Change,
     CloseApproval,
     CreateApproval,
@@ -36,9 +40,6 @@ from iskra_sdk.session_store import (
 )
 from iskra_sdk.tool import Risk, Tool, ToolContext, ToolInvocation
 
-if TYPE_CHECKING:
-    from iskra.running_turn import RunningTurn
-
 logger = logging.getLogger(__name__)
 
 LONGEST_RESULT = 100_000  # characters the model gets of one result
@@ -49,6 +50,35 @@ CHANGED = "What this call would act on has changed since you approved it. Look a
 INTERRUPTED = (
     "The server stopped while this call was running, so it may or may not have taken effect. Approve to run it again."
 )
+
+
+class CallingTurn(Protocol):
+    """The turn that tool calls belong to."""
+
+    id: TurnId
+    session_id: SessionId
+    principal: Principal
+    agent: str
+    catalog: Catalog
+    journal: Journal
+    services: TurnServices
+    tools: Mapping[str, Tool]
+    owned_tools: Mapping[str, Owned[Tool]]
+
+    def next_message_index(self) -> int:
+        """Take the next place in the conversation."""
+
+    def append_message(self, index: int, message: Message) -> AppendMessage:
+        """Return the change that adds a message at its place."""
+
+    def add(self, changes: Sequence[Change] = (), events: Sequence[Event] = ()) -> None:
+        """Collect changes for the next commit."""
+
+    async def flush(self, changes: Sequence[Change] = (), events: Sequence[Event] = ()) -> None:
+        """Commit what was collected and the given changes."""
+
+    async def show_progress(self, text: str) -> None:
+        """Show a piece of progress."""
 
 
 @dataclass(slots=True)
@@ -91,7 +121,7 @@ class ToolRunner:
         turn: The turn the calls belong to.
     """
 
-    def __init__(self, turn: "RunningTurn") -> None:
+    def __init__(self, turn: CallingTurn) -> None:
         self._turn = turn
         self._services = turn.services
         self._effects = asyncio.Lock()
@@ -131,7 +161,9 @@ class ToolRunner:
         for job in self._started.values():
             changes.append(self._step(job, StepState.UNKNOWN))
             message = "The turn ended while this call was running; it may have taken effect."
-            events.append(self._event(job, EventType.TOOL_FAILED, Severity.WARNING, code="abandoned", message=message))
+            events.append(
+                self._event(job, EventType.TOOL_FAILED, severity=Severity.WARNING, code="abandoned", message=message)
+            )
         return changes, events
 
     # Preparing -------------------------------------------------------------------------------------------------------
@@ -264,12 +296,12 @@ class ToolRunner:
         self._started.pop(job.index, None)
         changes: list[Change] = [self._step(job, StepState.DONE)]
         if job.message_index is not None:
-            changes.append(turn.append_message(job.message_index, Message.tool(job.call.id, result.content)))
-        facts: dict[str, object] = {"seconds": seconds}
+            changes.append(turn.append_message(job.message_index, Message.tool(job.call.id, result.model_text)))
+        facts: dict[str, Any] = {"seconds": seconds}
         content = result.content[:LONGEST_EVENT_CONTENT]
         if result.is_error:
             facts |= {"code": result.error_code, "message": content}
-            event = self._event(job, EventType.TOOL_FAILED, Severity.WARNING, **facts)
+            event = self._event(job, EventType.TOOL_FAILED, severity=Severity.WARNING, **facts)
         else:
             event = self._event(job, EventType.TOOL_COMPLETED, content=content, **facts)
         turn.add(changes, [event])
@@ -300,7 +332,7 @@ class ToolRunner:
         expected, job.state = job.state, state
         return PutStep(step, expected)
 
-    def _event(self, job: _Job, event_type: EventType, severity: Severity = Severity.INFO, **data: object) -> Event:
+    def _event(self, job: _Job, event_type: EventType, *, severity: Severity = Severity.INFO, **data: Any) -> Event:
         facts = {"tool_call_id": job.call.id, "tool": job.call.name, **data}
         return Event(event_type, facts, turn_id=self._turn.id, severity=severity, at=self._services.clock.now())
 

@@ -11,11 +11,11 @@ from pydantic_core import to_json
 from iskra.conversations import Conversations
 from iskra.model_ids import DEFAULT_MODEL, ResolvedModel, resolve_model
 from iskra.plugin_host.catalog import Catalog
-from iskra.running_turn import TurnServices
 from iskra.session_lane import LaneServices, Lease, SessionLane, started_event
 from iskra.session_log import RESERVATION, LiveSession
 from iskra.settings import LimitSettings
 from iskra.turn_journal import Journal
+from iskra.turn_services import TurnServices
 from iskra_sdk.errors import (
     BadInputError,
     IdempotencyConflictError,

@@ -108,9 +108,7 @@ class PluginError(IskraError):
     code = "plugin"
     http_status = 422
 
-    def __init__(
-        self, plugin: str, reason: str, *, mend: str = "", facts: Mapping[str, object] | None = None
-    ) -> None:
+    def __init__(self, plugin: str, reason: str, *, mend: str = "", facts: Mapping[str, object] | None = None) -> None:
         super().__init__(f"Plugin {plugin!r}: {reason}", mend=mend, facts={"plugin": plugin, **(facts or {})})
         self.plugin = plugin
         self.reason = reason

@@ -15,7 +15,9 @@ API_VERSION: Final = "1"
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,63}$"
 
-_HEADER = re.compile(r"^# /// iskra-plugin[ \t]*$(?P<body>(?:\r?\n#(?: [^\r\n]*)?(?=\r?$))*?)\r?\n# ///[ \t]*\r?$", re.MULTILINE)
+_HEADER = re.compile(
+    r"^# /// iskra-plugin[ \t]*$(?P<body>(?:\r?\n#(?: [^\r\n]*)?(?=\r?$))*?)\r?\n# ///[ \t]*\r?$", re.MULTILINE
+)
 
 
 class PluginPermission(StrEnum):

@@ -47,9 +47,7 @@ class TurnState(StrEnum):
     CANCELLED = "cancelled"
 
 
-UNFINISHED = frozenset(
-    {TurnState.QUEUED, TurnState.RUNNING, TurnState.WAITING_APPROVAL, TurnState.WAITING_ANSWER}
-)
+UNFINISHED = frozenset({TurnState.QUEUED, TurnState.RUNNING, TurnState.WAITING_APPROVAL, TurnState.WAITING_ANSWER})
 """States a crash recovery goes on from."""
 
 

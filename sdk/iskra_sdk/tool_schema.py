@@ -8,7 +8,9 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError, PydanticUserError, create_model
 
 _ARGS_SECTION = re.compile(r"^\s*(?:Args|Arguments|Parameters|Аргументы|Параметры):\s*$")
-_OTHER_SECTION = re.compile(r"^\s*(?:Returns|Raises|Yields|Example|Examples|Note|Notes|Возвращает|Исключения):{1,2}\s*$")
+_OTHER_SECTION = re.compile(
+    r"^\s*(?:Returns|Raises|Yields|Example|Examples|Note|Notes|Возвращает|Исключения):{1,2}\s*$"
+)
 _ARGUMENT = re.compile(r"^\s*\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
@@ -46,7 +48,9 @@ def parameter_descriptions(function: Callable[..., Any]) -> dict[str, str]:
     return descriptions
 
 
-def arguments_model(function: Callable[..., Any], name: str, *, context_type: type) -> tuple[type[BaseModel], str | None]:
+def arguments_model(
+    function: Callable[..., Any], name: str, *, context_type: type
+) -> tuple[type[BaseModel], str | None]:
     """Return a model of the function's arguments and the name of its context parameter, if it has one.
 
     Raises:

@@ -23,7 +23,7 @@ from iskra_sdk.event import TURN_ENDED
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.principal import SYSTEM
 from iskra_sdk.session_store import Change, SessionStore
-from iskra_sdk.testing.scripted_model import ScriptedModel
+from iskra_sdk.testing.scripted_model import Reply, ScriptedModel
 from iskra_sdk.tool import ToolContext, tool
 from turn_kit import ALICE, call, turn_kit
 
@@ -57,7 +57,7 @@ class DyingStore:
             die()
 
 
-def two_notes(request: LLMRequest) -> object:
+def two_notes(request: LLMRequest) -> Reply:
     """Ask for a look, then for two notes one after another, then finish."""
     results = sum(message.role == "tool" for message in request.messages)
     if results == 0:
