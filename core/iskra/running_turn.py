@@ -241,12 +241,10 @@ class RunningTurn:
     def _event(self, event_type: EventType, data: Mapping[str, object]) -> Event:
         return Event(event_type, data, turn_id=self.id, at=self.services.clock.now())
 
-    def _step(
-        self, index: int, kind: StepKind, state: StepState, data: Mapping[str, object], name: str = ""
-    ) -> StepRecord:
+    def _step(self, index: int, kind: StepKind, state: StepState, data: Mapping[str, object]) -> StepRecord:
         now = self.services.clock.now()
         ended_at = now if state is StepState.DONE else None
-        return StepRecord(self.id, index, kind, state, now, name=name, data=data, ended_at=ended_at)
+        return StepRecord(self.id, index, kind, state, now, data=data, ended_at=ended_at)
 
     def _complete_message(self, index: int, message: Message) -> None:
         """Collect a finished assistant message and its event."""
@@ -414,9 +412,12 @@ class RunningTurn:
     async def hand_off(self, agent: str) -> AsyncIterator[TurnEvent]:
         """Let another agent finish the turn; see ``iskra_sdk.Turn``."""
         await self._finish_text()
+        index, recorded = self.journal.take(StepKind.HANDOFF)
+        if recorded is not None:
+            agent = str(recorded.data["to"])  # decided before the interruption, perhaps among other agents
         target = self._agents.get(agent)
         if target is None:
-            known = ", ".join(sorted(self.agents)) or "none"
+            known = ", ".join(sorted(self._agents)) or "none"
             raise TurnError(f"There is no agent {agent!r} to hand over to.", mend=f"Loaded agents: {known}.")
         self._handoffs += 1
         if self._handoffs > MOST_HANDOFFS:
@@ -424,14 +425,14 @@ class RunningTurn:
                 f"The turn was handed over more than {MOST_HANDOFFS} times, last from {self.agent!r} to {agent!r}.",
                 mend="Pick one agent as the model, e.g. `agent:coder`.",
             )
-        index, recorded = self.journal.take(StepKind.HANDOFF, agent)
         if recorded is None:
+            route = {"from": self.agent, "to": agent}
             self.add(
                 [
-                    PutStep(self._step(index, StepKind.HANDOFF, StepState.DONE, {"from": self.agent}, name=agent)),
+                    PutStep(self._step(index, StepKind.HANDOFF, StepState.DONE, route)),
                     UpdateTurn(self.id, TurnState.RUNNING, frozenset({TurnState.RUNNING}), agent=agent),
                 ],
-                [self._event(EventType.AGENT_SWITCHED, {"from": self.agent, "to": agent})],
+                [self._event(EventType.AGENT_SWITCHED, route)],
             )
         self._save_context()
         self._switch_to(target)

@@ -366,7 +366,13 @@ class ToolRunner:
                 if job.request is None or job.state is StepState.STARTED or not await self._is_stale(job):
                     await self._dispatch(job)
                     return
-            job.request = await self._request(job, self._services.policy.kernel_ruling("changed", CHANGED))
+            try:
+                job.request = await self._request(job, self._services.policy.kernel_ruling("changed", CHANGED))
+            except IskraError as exc:
+                job.result = _failure(exc)  # what it would act on has changed so that it cannot run at all
+                self._record_result(job, None)
+                await self._turn.flush(self._running_again())
+                return
             self._turn.add([self._step(job, StepState.WAITING)])
             await self._ask([job])
 

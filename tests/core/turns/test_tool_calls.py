@@ -287,3 +287,25 @@ async def test_agent_may_call_a_tool_itself(store: SessionStore) -> None:
 
     async with turn_kit(store, tools=[look], agents=[Looker()]) as kit:
         assert shown_text(await kit.ask("go", model="agent:looker")) == "saw the sky"
+
+
+async def test_call_that_became_impossible_after_its_approval_fails_without_asking(store: SessionStore) -> None:
+    is_possible = True
+
+    def fingerprint(_arguments: object) -> str:
+        if not is_possible:
+            raise ToolError("The file is gone.")
+        return "v1"
+
+    @tool(risk="write", fingerprint=fingerprint)
+    async def change() -> str:
+        """Change something."""
+        return "changed"
+
+    async with turn_kit(store, call("change"), "ok", tools=[change]) as kit:
+        record = await kit.turns.start(ALICE, None, "go", model="agent:helper")
+        await kit.until(record, "approval.requested")
+        is_possible = False
+        await kit.approvals.decide(ALICE, (await the_request(kit)).id, approve=True)
+        await kit.finish(record)
+        assert "The file is gone" in kit.model.requests[-1].messages[-1].text
