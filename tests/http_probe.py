@@ -24,7 +24,8 @@ class Sent:
 
 async def read_events(response: httpx.Response) -> AsyncIterator[Sent]:
     """Yield the events of a stream; ``[DONE]`` comes as data."""
-    name, event_id, data = "", "", []
+    name, event_id = "", ""
+    data: list[str] = []
     async for line in response.aiter_lines():
         if not line:
             if data:

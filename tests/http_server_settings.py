@@ -4,9 +4,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from iskra.settings import AliasSettings, LimitSettings, LLMSettings, PluginSettings, Settings, UserSettings
-
 from http_probe import OTHER_TOKEN, READER_TOKEN, TOKEN
+from iskra.settings import AliasSettings, LimitSettings, LLMSettings, PluginSettings, Settings, UserSettings
 
 PROBE = Path(__file__).parent / "core" / "http" / "probe_plugin.py"
 BUILT_IN = ("agents", "console", "local", "offline", "openai_compatible", "workspace")

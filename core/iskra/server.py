@@ -33,6 +33,7 @@ _SECRET_VARIABLES = ("ISKRA_TOKEN", "ISKRA_MODEL_KEY", "ISKRA_DATABASE_URL")
 """Taken out of the environment once read, so that no program we start inherits them."""
 
 _HEAD_LIMIT = 65_536  # bytes of a request's head
+_HEADERS_LIMIT = 128
 _HEAD_SECONDS = 20.0  # a head that is not complete by then is given up
 _SOCKET_MESSAGE_LIMIT = 1_048_576
 _SOCKET_PING_EVERY = 20.0
@@ -52,6 +53,7 @@ class _BoundedHTTP(HttpToolsProtocol):
 
     is_head_open = False
     head_bytes = 0
+    chunk = 0
     head_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -67,10 +69,16 @@ class _BoundedHTTP(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.is_head_open = False
+        if len(self.headers) > _HEADERS_LIMIT or (self.chunk > _HEAD_LIMIT and self._head_size() > _HEAD_LIMIT):
+            raise ValueError("the head of the request is too large")  # the parser turns it into a 400
         self.scope["iskra.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
     def data_received(self, data: bytes) -> None:
+        self.chunk = len(data)
         super().data_received(data)
         if self.is_head_open:
             self.head_bytes += len(data)

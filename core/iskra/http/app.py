@@ -23,11 +23,11 @@ from iskra.http.edge import Edge, HostPolicy
 from iskra.http.exchange import EXCHANGE, Exchange
 from iskra.http.gateway import Gateway
 from iskra.http.health import Health
-from iskra.http.inputs import InvalidInputError, TurnInput, invalid
+from iskra.http.inputs import TurnInput, invalid
 from iskra.http.login import Login
 from iskra.http.openapi_document import OpenAPIDocument
 from iskra.http.plugin_routes import PluginDispatcher
-from iskra.http.problems import HTTPError, render
+from iskra.http.problems import HTTPError, render, unexpected
 from iskra.http.responses import Responses
 from iskra.http.routing import PUBLIC, Endpoint, RawRoute, permitted_route
 from iskra.http.sessions import Sessions, add_session_routes
@@ -101,7 +101,7 @@ def create_app(kernel: Kernel, *, token: str, stop: Callable[[], None] | None = 
     add_admin_routes(router, kernel, authenticator, stop)
     router.routes.append(WebSocketRoute(kernel, authenticator, frozenset(settings.cors_origins)))
     router.default = PluginDispatcher(kernel.plugins, authenticator)
-    for kind in (IskraError, RequestValidationError, HTTPException):
+    for kind in (IskraError, RequestValidationError, HTTPException, Exception):
         framework.add_exception_handler(kind, _render_error)
     edge = Edge(
         framework,
@@ -228,15 +228,16 @@ def _body(properties: dict[str, Any], *, required: list[str], **more: object) ->
 async def _render_error(request: Request, error: Exception) -> Response:
     """Render what the framework's routes raise as the edge renders the rest."""
     exchange: Exchange = request.scope[EXCHANGE]
-    status, headers, body = render(_as_iskra_error(error), exchange.path, exchange.correlation_id)
+    known = _as_iskra_error(error, exchange.correlation_id)
+    status, headers, body = render(known, exchange.path, exchange.correlation_id)
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
 
 
-def _as_iskra_error(error: Exception) -> IskraError:
+def _as_iskra_error(error: Exception, correlation_id: str) -> IskraError:
     if isinstance(error, IskraError):
         return error
     if isinstance(error, RequestValidationError):
         return invalid(list(error.errors()))
     if isinstance(error, HTTPException):
         return HTTPError(error.status_code, str(error.detail), headers=error.headers)
-    return InvalidInputError(str(error))
+    return unexpected(correlation_id)  # the edge, which gets it next, logs it

@@ -104,9 +104,7 @@ class WatchedClient:
 
     def cut(self) -> None:
         """Give up on a client that does not read: close its connection at once and stop the work for it."""
-        abort = self.exchange.scope.get("iskra.abort")
-        if abort is not None:
-            abort()
+        self.exchange.abort()
         self.leave()
 
     def stop(self) -> None:

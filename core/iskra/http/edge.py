@@ -220,9 +220,7 @@ class Edge:
         if exchange.is_started:
             # Half an answer is out: cut it, so that nobody takes it for whole.
             if not exchange.is_finished:
-                abort = scope.get("iskra.abort")
-                if abort is not None:
-                    abort()
+                exchange.abort()
                 exchange.is_finished = True
             return
         await exchange.fail(error)

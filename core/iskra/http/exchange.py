@@ -120,9 +120,15 @@ class Exchange:
     async def fail(self, error: IskraError) -> None:
         """Send the answer about an error."""
         status, headers, body = render(error, self.path, self.correlation_id)
-        if status in (408, 413):  # the rest of the request is not read
+        if status == 408:
             headers.append((b"connection", b"close"))
         await self.respond(status, body, headers)
+
+    def abort(self) -> None:
+        """Cut the connection at once, without sending what is buffered."""
+        cut = self.scope.get("iskra.abort")
+        if cut is not None:
+            cut()
 
     def require_json(self) -> None:
         """Refuse a request with a body that does not say it is JSON; browsers cannot forge that across sites.

@@ -80,7 +80,11 @@ class PluginDispatcher:
             return
         self._plugins.record_failure(owned.plugin, failure)
         logger.error("plugin route failed", exc_info=failure, extra={"plugin": owned.plugin, "path": scope["path"]})
-        raise _PluginRouteError(owned.plugin) from failure
+        exchange: Exchange = scope[EXCHANGE]
+        if not exchange.is_started:
+            raise _PluginRouteError(owned.plugin) from failure
+        if not exchange.is_finished:  # half an answer must not look whole
+            exchange.abort()
 
 
 class _PluginRouteError(IskraError):

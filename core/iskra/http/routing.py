@@ -92,12 +92,16 @@ class RawRoute(BaseRoute):
 
 
 class _StrictRequest(Request):
-    """Reads JSON as strictly as the rest of the server."""
+    """A request whose body was read and decoded as strictly as everywhere else, before the framework looks at it."""
 
-    async def json(self) -> Any:
-        if not hasattr(self, "_json"):
-            self._json = decode_json(await self.body())
-        return self._json
+    @classmethod
+    async def read(cls, request: Request) -> "_StrictRequest":
+        exchange: Exchange = request.scope[EXCHANGE]
+        strict = cls(request.scope, request.receive)
+        strict._body = await exchange.read_body()
+        if strict._body:
+            strict._json = decode_json(strict._body)
+        return strict
 
 
 def permitted_route(authenticator: Authenticator) -> type[APIRoute]:
@@ -122,7 +126,7 @@ def permitted_route(authenticator: Authenticator) -> type[APIRoute]:
             answer = super().get_route_handler()
 
             async def strict(request: Request) -> Response:
-                response: Response = await answer(_StrictRequest(request.scope, request.receive))
+                response: Response = await answer(await _StrictRequest.read(request))
                 return response
 
             return strict

@@ -203,9 +203,7 @@ class _Connection:
                     follower.cancel()
         except* (TimeoutError, OSError) as errors:
             # A reader that stalls, or left while we wrote.
-            abort = self._exchange.scope.get("iskra.abort")
-            if abort is not None:
-                abort()
+            self._exchange.abort()
             logger.debug("socket given up", extra={"causes": len(errors.exceptions)})
 
     async def _read(self) -> None:

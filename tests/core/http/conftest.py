@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from iskra.server import Server, running_server
 
 from http_probe import OTHER_TOKEN, TOKEN
 from http_server_settings import make_settings
+from iskra.server import Server, running_server
+
 
 @pytest.fixture(scope="package")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:

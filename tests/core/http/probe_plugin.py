@@ -81,7 +81,8 @@ class Broken(Agent):
     description = "Fails."
 
     async def run(self, turn: Turn) -> AsyncIterator[TurnEvent]:
-        raise ValueError("a secret path /root/secret")
+        if turn.input.text:
+            raise ValueError("a secret path /root/secret")
         yield ""
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from iskra.server import Server
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
 from http_probe import TOKEN, Sent, chat, read_events, say, until
+from iskra.server import Server
 
 
 async def stream(client: httpx.AsyncClient, body: dict[str, Any]) -> list[Sent]:
@@ -69,7 +69,9 @@ async def test_a_conversation_without_a_session_id_stays_in_one_session(client: 
     assert second.json()["choices"][0]["message"]["content"] == "and now (2)"
 
 
-async def test_an_edited_or_regenerated_message_begins_a_new_session_with_its_history(client: httpx.AsyncClient) -> None:
+async def test_an_edited_or_regenerated_message_begins_a_new_session_with_its_history(
+    client: httpx.AsyncClient,
+) -> None:
     first = await client.post("/v1/chat/completions", json=chat("agent:echo", "first message"))
     answer = first.json()["choices"][0]["message"]["content"]
     second = await client.post("/v1/chat/completions", json=chat("agent:echo", "first message", answer, "second"))
@@ -149,9 +151,7 @@ async def test_a_new_message_while_an_approval_is_open_gets_a_reminder(client: h
     shown = await say(client, "agent:notes", "remember me")
     reminder = await say(client, "agent:notes", "remember me", shown, "hurry up")
     assert code_in(reminder) == code_in(shown)
-    answer = await say(
-        client, "agent:notes", "remember me", shown, "hurry up", reminder, f"approve {code_in(shown)}"
-    )
+    answer = await say(client, "agent:notes", "remember me", shown, "hurry up", reminder, f"approve {code_in(shown)}")
     assert answer == "Result: wrote remember me"
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx
 import pytest
-from iskra.http.response_events import SegmentId
-from iskra.server import Server, running_server
 from openai import AsyncOpenAI
 
 from http_probe import TOKEN, Sent, read_events
 from http_server_settings import make_settings
+from iskra.http.response_events import SegmentId
+from iskra.server import Server, running_server
 
 
 @pytest.fixture
@@ -63,16 +63,15 @@ async def test_a_resumed_stream_is_the_rest_of_the_first_one_at_every_place(clie
 
 async def test_a_resumed_stream_is_exact_after_a_restart(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = make_settings(tmp_path_factory.mktemp("restart"))
-    async with running_server(settings) as first:
-        async with httpx.AsyncClient(base_url=first.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-            events = await stream(client, "POST", "/v1/responses", **ask("a b c", stream=True))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with running_server(settings) as first, httpx.AsyncClient(base_url=first.url, headers=headers) as client:
+        events = await stream(client, "POST", "/v1/responses", **ask("a b c", stream=True))
     response_id = events[0].data["response"]["id"]
-    async with running_server(settings) as second:
-        async with httpx.AsyncClient(base_url=second.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-            for cut in range(0, len(events), 3):
-                query = {"stream": "true", "starting_after": events[cut].data["sequence_number"]}
-                rest = await stream(client, "GET", f"/v1/responses/{response_id}", params=query)
-                assert [event.data for event in rest] == [event.data for event in events[cut + 1 :]]
+    async with running_server(settings) as second, httpx.AsyncClient(base_url=second.url, headers=headers) as client:
+        for cut in range(0, len(events), 3):
+            query = {"stream": "true", "starting_after": events[cut].data["sequence_number"]}
+            rest = await stream(client, "GET", f"/v1/responses/{response_id}", params=query)
+            assert [event.data for event in rest] == [event.data for event in events[cut + 1 :]]
 
 
 async def test_the_official_client_streams_and_resumes(openai: AsyncOpenAI) -> None:

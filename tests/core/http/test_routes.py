@@ -1,0 +1,134 @@
+"""Every route has a permission, stands in the docs and in the OpenAPI document; plugins' routes come and go."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from iskra.http.routing import PERMISSION, PUBLIC, RawRoute, permitted_route
+from iskra.http.websocket import WebSocketRoute
+from iskra.server import Server
+
+from http_probe import READER_TOKEN
+
+PUBLIC_PATHS = {"/health", "/ready", "/login", "/logout", "/docs", "/openapi.json"}
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
+
+
+def routes_of(server: Server) -> Iterator[tuple[str, str, str]]:
+    """Yield method, path and permission of every route of the kernel."""
+    assert server.layer is not None
+    for route in server.layer.framework.routes:
+        if isinstance(route, APIRoute):
+            permission = (route.openapi_extra or {}).get(PERMISSION, "")
+            yield from ((method, route.path, permission) for method in sorted(route.methods or ()))
+        elif isinstance(route, RawRoute):
+            yield from ((method, route.path, route.permission) for method in sorted(route.methods))
+        elif isinstance(route, WebSocketRoute):
+            yield "WebSocket", route.path, route.permission
+        else:
+            pytest.fail(f"a route of an unknown kind: {route!r}")
+
+
+async def test_every_route_has_a_permission_and_the_public_ones_are_meant(server: Server) -> None:
+    routes = list(routes_of(server))
+    assert len(routes) > 40
+    assert all(permission for _, _, permission in routes)
+    assert {path for _, path, permission in routes if permission == PUBLIC} == PUBLIC_PATHS
+
+
+async def test_no_route_lets_anybody_in_without_a_credential(server: Server, stranger: httpx.AsyncClient) -> None:
+    for method, path, permission in routes_of(server):
+        if permission == PUBLIC or method == "WebSocket":
+            continue
+        concrete = re.sub(r"{[^}]*}", "x", path)
+        for spelling in (concrete, concrete + "?x=/health", concrete.replace("/v1/", "/v1/", 1)):
+            response = await stranger.request(method, spelling, json={} if method in ("POST", "PUT", "PATCH") else None)
+            assert response.status_code in (401, 429), (method, spelling, response.text)
+
+
+@pytest.mark.parametrize("spelling", ["//v1/models", "/v1//models", "/V1/models", "/v1/models/", "/./v1/models", "/%76%31/models"])
+async def test_other_spellings_of_a_path_open_nothing(stranger: httpx.AsyncClient, server: Server, spelling: str) -> None:
+    response = await stranger.get(httpx.URL(server.url).copy_with(raw_path=spelling.encode()))
+    assert response.status_code in (401, 404, 429)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Original-URL": "/health"},
+        {"X-Rewrite-URL": "/health"},
+        {"X-HTTP-Method-Override": "GET"},
+        {"X-Forwarded-Host": "localhost"},
+        {"X-Forwarded-User": "owner"},
+        {"Host": "localhost/health?"},
+        {"Host": "127.0.0.1:8700/health"},
+    ],
+)
+async def test_header_tricks_open_nothing(stranger: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    for path in ("/v1/models", "/api/v1/admin/plugins"):
+        response = await stranger.get(path, headers=headers)
+        assert 400 <= response.status_code < 500
+
+
+async def test_a_user_gets_in_only_where_permissions_allow_it(server: Server) -> None:
+    allowed = {"sessions:read"}
+    headers = {"Authorization": f"Bearer {READER_TOKEN}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as reader:
+        for method, path, permission in routes_of(server):
+            if permission in (PUBLIC, *allowed) or method == "WebSocket":
+                continue
+            body = {} if method in ("POST", "PUT", "PATCH") else None
+            response = await reader.request(method, re.sub(r"{[^}]*}", "x", path), json=body)
+            assert response.status_code == 403, (method, path, response.text)
+
+
+def test_a_route_without_a_permission_cannot_be_made(server: Server) -> None:
+    assert server.layer is not None
+    router = APIRouter(route_class=permitted_route(server.layer.authenticator))
+    with pytest.raises(TypeError, match="needs a permission"):
+        router.get("/x")(lambda: None)
+
+
+async def test_the_reference_page_lists_exactly_these_routes(server: Server) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    listed = {
+        (method, path, permission)
+        for method, path, permission in re.findall(r"^\| `(\w+)` \| `(/[^`]*)` \| `([^`]+)` \|", text, re.MULTILINE)
+    }
+    assert listed == set(routes_of(server))
+
+
+async def test_the_openapi_document_has_every_route_with_its_permission(client: httpx.AsyncClient, server: Server) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for method, path, permission in routes_of(server):
+        if method == "WebSocket" or permission == PUBLIC:
+            continue
+        operation = document["paths"][path][method.lower()]
+        assert operation[PERMISSION] == permission
+        assert operation.get("summary") or operation.get("description"), path
+    assert "owner-token" not in str(document)
+
+
+async def test_plugin_routes_come_and_go_with_their_plugin(client: httpx.AsyncClient, stranger: httpx.AsyncClient) -> None:
+    path = "/api/v1/probe/hello"
+    assert (await stranger.get(path)).status_code in (401, 429)
+    assert (await client.get(path)).json() == {"hello": "world"}
+    assert (await client.get("/openapi.json")).json()["paths"][path]["get"]["summary"] == "Hello"
+    assert path in (await client.get("/docs")).text
+    try:
+        assert (await client.post("/api/v1/admin/plugins/probe/disable")).json()["state"] == "disabled"
+        assert (await client.get(path)).status_code == 404
+        assert path not in (await client.get("/openapi.json")).json()["paths"]
+    finally:
+        assert (await client.post("/api/v1/admin/plugins/probe/enable")).json()["state"] == "running"
+    assert (await client.get(path)).status_code == 200
+    assert path in (await client.get("/openapi.json")).json()["paths"]
+
+
+async def test_readiness_tells_what_is_missing(stranger: httpx.AsyncClient) -> None:
+    assert (await stranger.get("/health")).json() == {"status": "ok"}
+    assert (await stranger.get("/ready")).json()["checks"] == {"server": "ok", "store": "ok"}
