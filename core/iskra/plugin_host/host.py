@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import logging
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -632,14 +633,14 @@ class PluginHost:
     ) -> Receipt | PluginError:
         """Swap a generation in; where its names are taken, dispose of it and return the error."""
         old = plugin.running
-        began = asyncio.get_running_loop().time()
+        began = time.perf_counter()
         try:
             self._swap(out=[old] if old is not None else [], into=generation)
         except PluginError as exc:
             await generation.dispose()
             generation.undo_import()
             return exc
-        swap_seconds = asyncio.get_running_loop().time() - began
+        swap_seconds = time.perf_counter() - began
         plugin.source, plugin.running, plugin.error = generation.source, generation, None
         receipt = Receipt(
             plugin=plugin.name,
@@ -709,9 +710,9 @@ class PluginHost:
         """Take a plugin and those that require it out of service, in one swap."""
         going = [plugin, *self._dependents(plugin.name)]
         leaving = [one for one in going if one.running is not None]
-        began = asyncio.get_running_loop().time()
+        began = time.perf_counter()
         self._swap(out=[one.running for one in leaving if one.running is not None])
-        swap_seconds = asyncio.get_running_loop().time() - began
+        swap_seconds = time.perf_counter() - began
         result = self._unchanged(plugin, action)
         for one in leaving:
             generation = one.running
