@@ -241,7 +241,6 @@ class PluginHost:
         if self._watches:
             with contextlib.suppress(OSError):  # the watcher says what is wrong, and tries again
                 await asyncio.to_thread(self._settings.plugin_folder.mkdir, parents=True, exist_ok=True)
-            self._own(self._preflight.warm_up(), "warm up")
             self._own(self._watch(), "watch the plugin folder")
 
     async def aclose(self) -> None:

@@ -67,12 +67,6 @@ class Preflight:
             mend=str(answer.get("mend") or "Mend the plugin and save it; it is loaded again by itself."),
         )
 
-    async def warm_up(self) -> None:
-        """Start the process, so that the next check need not wait for it."""
-        if self.is_available:
-            async with self._lock:
-                await self._running()
-
     async def close(self) -> None:
         """End the process."""
         async with self._lock:
