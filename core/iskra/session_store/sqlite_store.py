@@ -269,8 +269,9 @@ class _Writer:
                         connection = connect(self._file)
                     failures = self._write(connection, batch)
                 except sqlite3.Error as exc:
-                    connection = self._recover(connection, exc)
+                    # Before the connection is closed, which would change the files that tell whether the disk is full.
                     failures = dict.fromkeys(range(len(batch)), store_error(exc, self._file))
+                    connection = self._recover(connection, exc)
                 except Exception as exc:  # whatever it is, those who wait must hear of it
                     logger.exception("writing to the database failed unexpectedly")
                     connection = self._recover(connection, exc)
