@@ -1,7 +1,10 @@
 """``/v1/chat/completions`` straight to ``llm:default``: goals 1 to 7."""
 
+import json
 import statistics
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from servers import MESSAGES, Harness, Running, build, floor, iskra, upstream
 from table import Row
 
 SECONDS = 2.5
-IDLE_STREAMS = 300
+HELD = 300
 
 Measured = Mapping[str, list[dict[str, Any]]]
 
@@ -51,11 +54,12 @@ def run(runs: int) -> list[Row]:
         folder = Path(name)
         harness = build(folder)
         with upstream(harness) as up, floor(up.url) as bare, iskra(folder / "data", up.url) as ours:
-            idle = resident_mb(ours.pid)
             servers = [bare, ours]
             rows = [*plain(harness, servers, runs), *streamed(harness, servers, runs)]
-        with upstream(harness) as up, iskra(folder / "fresh", up.url) as ours:
-            return [*rows, *memory(harness, ours, idle)]
+        for hold in (hold_nothing, hold_proxied, hold_events, hold_sockets):
+            with upstream(harness) as up, iskra(folder / hold.__name__, up.url, model=None) as ours:
+                rows.append(hold(harness, ours))
+        return rows
 
 
 def plain(harness: Harness, servers: list[Running], runs: int) -> list[Row]:
@@ -103,16 +107,53 @@ def streamed(harness: Harness, servers: list[Running], runs: int) -> list[Row]:
     return rows
 
 
-def memory(harness: Harness, server: Running, idle: float) -> list[Row]:
-    """Memory at rest and per held stream."""
-    before = resident_mb(server.pid)
+def hold_nothing(harness: Harness, server: Running) -> Row:
+    """Memory at rest, a moment after the start."""
+    del harness
+    time.sleep(1)
+    return Row("7", "memory at rest, default plugins", resident_mb(server.pid), None, "MB", 100, 80)
+
+
+def hold_proxied(harness: Harness, server: Running) -> Row:
+    """Memory per stream of the gateway that is waiting for its next token."""
+    harness.load(server, mode="http", body=body(server, "fake-t16", stream=False), conc=16, duration=1)  # warm up
     request = body(server, "fake-t4000-d1000-f1", stream=True)
-    held = harness.load(server, mode="hold", body=request, conc=IDLE_STREAMS, duration=2, ramp=300)
-    per_stream = (held["rss_max_mb"] - before) * 1024 / IDLE_STREAMS
-    return [
-        Row("7", "memory at rest", idle, None, "MB", 100, 80),
-        Row("7", f"memory per proxied stream, {IDLE_STREAMS} held", per_stream, None, "KB", 60, 42),
-    ]
+    return per_stream("proxied stream", harness, server, mode="hold", body=request, conc=HELD)
+
+
+def hold_events(harness: Harness, server: Running) -> Row:
+    """Memory per follower of a session in which nothing happens."""
+    path = f"/api/v1/sessions/{new_session(server)}/events"
+    harness.load(server, mode="hold", body=None, path=path, method="GET", conc=20, duration=0.5, ramp=100)  # warm up
+    return per_stream("idle event stream", harness, server, mode="hold", body=None, path=path, method="GET", conc=HELD)
+
+
+def hold_sockets(harness: Harness, server: Running) -> Row:
+    """Memory per WebSocket that follows such a session."""
+    subscribe = json.dumps({"type": "subscribe", "session_id": new_session(server)})
+    flags = {"mode": "ws", "body": None, "path": "/api/v1/ws", "ws_send": subscribe}
+    harness.load(server, conc=10, duration=0.5, ramp=100, **flags)  # warm up
+    return per_stream("idle WebSocket", harness, server, conc=HELD, **flags)
+
+
+def per_stream(what: str, harness: Harness, server: Running, **flags: Any) -> Row:
+    """Hold streams open and divide what they add."""
+    before = resident_mb(server.pid)
+    held = harness.load(server, duration=2, ramp=300, **flags)
+    if held["alive"] < flags["conc"]:
+        raise RuntimeError(f"{what}: only {held['alive']} of {flags['conc']} were alive: {held}")
+    kilobytes = (held["rss_max_mb"] - before) * 1024 / flags["conc"]
+    commit, stretch = (60, 42) if "proxied" in what else (36, 29)
+    return Row("7", f"memory per {what}, {flags['conc']} held", kilobytes, None, "KB", commit, stretch)
+
+
+def new_session(server: Running) -> str:
+    """Make a session."""
+    headers = dict(header.split(": ", 1) for header in server.headers) | {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/api/v1/sessions", data=b"{}", headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback address
+        session_id: str = json.load(answer)["id"]
+        return session_id
 
 
 def resident_mb(pid: int) -> float:

@@ -171,13 +171,20 @@ def floor(upstream_url: str) -> Iterator[Running]:
 
 
 @contextmanager
-def iskra(folder: Path, upstream_url: str, *, model: str = "fake-t16") -> Iterator[Running]:
-    """Run our server with its default plugins, one of our own, and the fake upstream as its model."""
+def iskra(folder: Path, upstream_url: str, *, model: str | None = "fake-t16") -> Iterator[Running]:
+    """Run our server with its default plugins and the fake upstream as its model.
+
+    Args:
+        folder: The data directory.
+        upstream_url: Where the upstream is.
+        model: What the agent of an added plugin calls; ``None`` adds no plugin.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     plugins = folder / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
-    (plugins / "bench.py").write_text(AGENT_PLUGIN % {"model": model})
+    if model is not None:
+        (plugins / "bench.py").write_text(AGENT_PLUGIN % {"model": model})
     command = [
         sys.executable, "-m", "iskra", "serve", "--port", str(port), "--data-dir", str(folder), "--quiet",
         "--workspace", str(folder), "--model-url", f"{upstream_url}/v1", "--model", "fake-t16",
