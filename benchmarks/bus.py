@@ -18,6 +18,7 @@ from iskra.interceptors import Points
 from iskra_sdk.event import Event
 from iskra_sdk.event_bus import EventHandler
 from iskra_sdk.ids import SessionId
+from table import Row, show
 
 EVENT = Event("message.delta", {"text": "x" * 20}, session_id=SessionId("s" * 26))
 BURST = 256
@@ -88,10 +89,12 @@ async def iskra_nobody(events: int) -> None:
         await bus.publish(EVENT)
 
 
+OURS = "iskra bus, 1 event handler"
+
 CASES: dict[str, Callable[[int], Awaitable[None]]] = {
     "bare dict, awaited handler": bare_dict,
     "blinker send_async, 1 handler": blinker_async,
-    "iskra bus, 1 event handler": iskra_handler,
+    OURS: iskra_handler,
     "iskra bus, 1 subscription read in batches": iskra_subscription,
     "iskra bus, nobody listens": iskra_nobody,
 }
@@ -107,19 +110,25 @@ async def measure(runs: int, events: int) -> dict[str, list[float]]:
     return rates
 
 
+async def run(runs: int, events: int = 50_000) -> list[Row]:
+    """Measure our bus beside blinker and beside awaiting handlers in a dict."""
+    rates = {name: statistics.median(values) for name, values in (await measure(runs, events)).items()}
+    blinker, bare = rates["blinker send_async, 1 handler"], rates["bare dict, awaited handler"]
+    rows = [Row("13", "our bus, 1 handler, beside a bare dict", rates[OURS], bare, "1/s", 0.3, 0.5, "more")]
+    for name, rate in rates.items():
+        if name.startswith("iskra"):
+            label = name.replace("iskra bus", "our bus") + ", beside blinker"
+            rows.append(Row("13" if name == OURS else "", label, rate, blinker, "1/s", 0.7, 1.0, "more"))
+    return rows
+
+
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--events", type=int, default=50_000)
     arguments = parser.parse_args()
-    rates = asyncio.run(measure(arguments.runs, arguments.events))
-    blinker_rate = statistics.median(rates["blinker send_async, 1 handler"])
-    dict_rate = statistics.median(rates["bare dict, awaited handler"])
-    print("| case | events/s, median (min-max) | x blinker | x bare dict |\n|---|---|---|---|")
-    for name, values in rates.items():
-        rate = statistics.median(values)
-        spread = f"{rate:,.0f} ({min(values):,.0f}-{max(values):,.0f})"
-        print(f"| {name} | {spread} | {rate / blinker_rate:.2f} | {rate / dict_rate:.2f} |")
+    show("Event bus", asyncio.run(run(arguments.runs, arguments.events)))
 
 
 if __name__ == "__main__":

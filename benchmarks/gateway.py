@@ -131,7 +131,7 @@ def hold_events(harness: Harness, server: Running) -> Row:
 def hold_sockets(harness: Harness, server: Running) -> Row:
     """Memory per WebSocket that follows such a session."""
     subscribe = json.dumps({"type": "subscribe", "session_id": new_session(server)})
-    flags = {"mode": "ws", "body": None, "path": "/api/v1/ws", "ws_send": subscribe}
+    flags: dict[str, Any] = {"mode": "ws", "body": None, "path": "/api/v1/ws", "ws_send": subscribe}
     harness.load(server, conc=10, duration=0.5, ramp=100, **flags)  # warm up
     return per_stream("idle WebSocket", harness, server, conc=HELD, **flags)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+
 from servers import CHAT, TOKEN, build, iskra, upstream
 from table import Row
 
@@ -114,7 +115,7 @@ async def measure(session: aiohttp.ClientSession, url: str, pid: int, file: Path
         for _ in range(STREAMS):
             group.create_task(streams.client())
         for number in range(1, RELOADS + 1):
-            file.write_text(PLUGIN.format(pieces=PIECES, number=number))
+            await asyncio.to_thread(file.write_text, PLUGIN.format(pieces=PIECES, number=number))
             reload = f"{url}/api/v1/admin/plugins/marked/reload"
             async with session.post(reload, json={}) as answer:
                 receipt = await answer.json()

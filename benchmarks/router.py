@@ -31,6 +31,7 @@ from iskra_sdk.clock import SystemClock
 from iskra_sdk.llm import Caller, LLMRequest, Usage
 from iskra_sdk.message import Message
 from iskra_sdk.testing.memory_bus import MemoryEventBus
+from table import Row, show
 
 TOKENS = 64
 PAUSE = 0.001
@@ -176,7 +177,8 @@ async def upstream(url: str | None) -> AsyncIterator[str]:
         process.terminate()
 
 
-async def measure(url: str | None, model: str, runs: int, calls: int) -> None:
+async def measure(runs: int, calls: int, url: str | None, model: str) -> list[Row]:
+    """Run every case in alternation."""
     names = ("passed_through", "decoded_and_encoded", "provider", "router")
     figures: dict[str, list[float]] = {}
     async with (
@@ -191,23 +193,29 @@ async def measure(url: str | None, model: str, runs: int, calls: int) -> None:
                     if run > 0:  # the first run warms up
                         figures.setdefault(f"{kind} {name}", []).append(figure)
         await bench.provider.aclose()
-    print("| case | CPU us per token or request, median (min-max) | x decoded and encoded |\n|---|---|---|")
-    for name, values in figures.items():
-        floor = statistics.median(figures[f"{name.split()[0]} decoded_and_encoded"])
-        figure = statistics.median(values)
-        print(
-            f"| {name.replace('_', ' ')} | {figure:.1f} ({min(values):.1f}-{max(values):.1f}) | {figure / floor:.2f} |"
-        )
+    rows = []
+    for kind, unit in (("stream", "token"), ("whole", "request")):
+        floor = statistics.median(figures[f"{kind} decoded_and_encoded"])
+        for name in ("provider", "router"):
+            label = f"CPU per {unit}, provider{' and router' * (name == 'router')}"
+            rows.append(Row("", label, statistics.median(figures[f"{kind} {name}"]), floor, "µs", 1.5, 1.0))
+    return rows
+
+
+def run(runs: int, calls: int = 160, url: str | None = None, model: str = "m") -> list[Row]:
+    """Measure provider and router alone, beside aiohttp with each event decoded and encoded."""
+    return uvloop.run(measure(runs, calls, url, model))
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upstream", help="base URL of an OpenAI-compatible server, instead of the built-in one")
     parser.add_argument("--model", default="m")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--calls", type=int, default=160, help="streams per case and run; ten times as many requests")
     arguments = parser.parse_args()
-    uvloop.run(measure(arguments.upstream, arguments.model, arguments.runs, arguments.calls))
+    show("Provider and router", run(arguments.runs, arguments.calls, arguments.upstream, arguments.model))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ PARTS = {
     "gateway": "Gateway: /v1/chat/completions to llm:default",
     "agent_turn": "Agent turn with one tool call, persisted",
     "reload": "Reload under load",
+    "router": "Provider and router alone",
     "store": "Session store",
     "bus": "Event bus",
 }
