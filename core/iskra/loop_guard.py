@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 _TICK = 0.2  # seconds between two signs of life
 _LIMIT = 0.75  # seconds without one that are too many
 _LOOK = 0.1  # seconds between two looks at a loop that is late
-_PATIENT_ATTEMPTS = 3
+_LOOKS = 3
+"""Times in a row that one plugin has to be seen: what held the loop before it is not its fault."""
+_PATIENT_ATTEMPTS = 2
 """Interruptions by an ordinary error before one that ``except Exception`` does not catch."""
 
 _SIGNAL = getattr(signal, "SIGURG", None)
@@ -82,6 +84,7 @@ class LoopGuard:
         self._attempts = 0
         self._culprit: tuple[str, str] | None = None
         self._interrupted = False
+        self._seen = ("", 0)  # plugin, looks in a row
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch ``loop``; called on its thread."""
@@ -124,16 +127,21 @@ class LoopGuard:
 
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK):
-            if time.monotonic() - self._ticked_at < self._limit:
+            late = time.monotonic() - self._ticked_at
+            if late < self._limit - _LOOKS * _LOOK:
+                self._seen = ("", 0)
                 continue
             found = self._owner(sys._current_frames().get(self._loop_thread))
             if found is None:
+                self._seen = ("", 0)
                 continue
             plugin, frame = found
+            self._seen = (plugin, self._seen[1] + 1 if self._seen[0] == plugin else 1)
+            if late < self._limit or self._seen[1] < _LOOKS:
+                continue
             if self._culprit is None:
                 logger.warning("plugin code holds the event loop", extra={"plugin": plugin, "place": _place(frame)})
             self._culprit = (plugin, _place(frame))
-            self._attempts += 1
             del frame, found
             if self._uses_signal and _SIGNAL is not None:
                 with contextlib.suppress(OSError, ValueError):
@@ -149,7 +157,11 @@ class LoopGuard:
         if found is None:
             return
         plugin, innermost = found
+        if plugin != self._culprit[0]:
+            return
         self._interrupted = True
+        self._attempts += 1
+        self._seen = ("", 0)
         text = f"its code held the event loop for more than {self._limit:g} s at {_place(innermost)}."
         if self._attempts > _PATIENT_ATTEMPTS:
             raise LoopHeldInterruptError(f"Plugin {plugin!r}: {text}")

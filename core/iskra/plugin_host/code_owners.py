@@ -12,6 +12,8 @@ from iskra_sdk.errors import PluginError
 
 _KERNEL = "iskra"
 _FRAMES_TO_CREATOR = 8
+_MOST_REMEMBERED = 4096
+_ASYNCIO = frozenset(name for name in sys.modules if name.partition(".")[0] == "asyncio")
 
 
 class CodeOwners:
@@ -24,7 +26,7 @@ class CodeOwners:
     def __init__(self) -> None:
         self._plugins: dict[str, str] = {}  # module prefix → plugin
         self._counts: Counter[str] = Counter()
-        self._tops: frozenset[str] = frozenset()  # first parts of all prefixes: most code is told apart by these
+        self._found: dict[str, str | None] = {}  # module → plugin, as looked up before
         self._tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._former: Any = None
@@ -33,7 +35,7 @@ class CodeOwners:
         """Know the modules at and below ``prefix`` as a plugin's."""
         self._plugins[prefix] = plugin
         self._counts[prefix] += 1
-        self._tops = frozenset(name.partition(".")[0] for name in self._plugins)
+        self._found.clear()
 
     def discard(self, prefix: str) -> None:
         """Forget a prefix, unless another generation has it too."""
@@ -42,12 +44,22 @@ class CodeOwners:
             return
         del self._counts[prefix]
         self._plugins.pop(prefix, None)
-        self._tops = frozenset(name.partition(".")[0] for name in self._plugins)
+        self._found.clear()
 
     def of_module(self, module: object) -> str | None:
         """Return the plugin a module name belongs to."""
-        if not isinstance(module, str) or module.partition(".")[0] not in self._tops:
+        if not isinstance(module, str):
             return None
+        try:
+            return self._found[module]
+        except KeyError:
+            plugin = self._find(module)
+        if len(self._found) >= _MOST_REMEMBERED:
+            self._found.clear()
+        self._found[module] = plugin
+        return plugin
+
+    def _find(self, module: str) -> str | None:
         while module:
             if (plugin := self._plugins.get(module)) is not None:
                 return plugin
@@ -86,7 +98,7 @@ class CodeOwners:
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
     ) -> asyncio.Task[Any]:
-        namespace = self._creator(coro)
+        namespace = self._creator(coro) if self._plugins else None
         if namespace is not None:
             plugin = self.of_module(namespace.get("__name__")) or ""
             coro = Contained(coro, plugin)
@@ -101,23 +113,18 @@ class CodeOwners:
 
     def _creator(self, coro: object) -> dict[str, Any] | None:
         """Return the namespace of the plugin module that starts a task, if one does."""
-        if not self._tops:
-            return None
-        frame = getattr(coro, "cr_frame", None)
+        frame: FrameType | None = getattr(coro, "cr_frame", None)
         if frame is not None and self.of_module(frame.f_globals.get("__name__")) is not None:
-            return frame.f_globals  # type: ignore[no-any-return]  # `coro` is typed as an object
-        frame = _caller()
-        return frame.f_globals if frame is not None and self.of_module(frame.f_globals.get("__name__")) else None
-
-
-def _caller() -> FrameType | None:
-    """Return the frame that asked asyncio for a task."""
-    frame: FrameType | None = sys._getframe(3)
-    for _ in range(_FRAMES_TO_CREATOR):
-        if frame is None or not str(frame.f_globals.get("__name__", "")).startswith("asyncio"):
-            return frame
-        frame = frame.f_back
-    return None
+            return frame.f_globals
+        frame = sys._getframe(2)  # who called the task factory
+        for _ in range(_FRAMES_TO_CREATOR):
+            if frame is None:
+                return None
+            module = frame.f_globals.get("__name__")
+            if module not in _ASYNCIO:
+                return frame.f_globals if self.of_module(module) is not None else None
+            frame = frame.f_back
+        return None
 
 
 class Contained(Coroutine[Any, Any, Any]):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -76,6 +77,7 @@ _KEPT_RECEIPTS = 20
 _RECEIPT_PATIENCE = 0.25  # seconds a change waits for the old generation to be gone, to return a complete receipt
 _PARK_PATIENCE = 10.0  # seconds parked turns get to let go
 _CLOSE_PATIENCE = 20.0  # seconds all plugins together get to close
+_MOST_TRIED = 100
 _KERNEL_STATE = "kernel"  # no plugin may have this name
 _STARTING = "starting"
 
@@ -151,6 +153,7 @@ class PluginHost:
         self._finder = FreshFinder()
         self._preflight = Preflight()
         self._guard: LoopGuard | None = None
+        self._tried_out: dict[tuple[Path, str], PluginError | bool] = {}  # what `_try_out` found, until it is used
         self._stop_watching = asyncio.Event()
         self._is_closing = False
         self._room = LoadingRoom(
@@ -324,6 +327,9 @@ class PluginHost:
             PluginNotFoundError: No plugin of this name was found.
             PluginError: The new code cannot be used; what ran before runs on.
         """
+        plugin = self._known(name)
+        if self._is_wanted(plugin):
+            await self._try_out(await self._look_again(plugin), plugin.record.settings)
         async with self._changing:
             plugin = self._known(name)
             source = await self._look_again(plugin)
@@ -387,6 +393,11 @@ class PluginHost:
 
     async def rescan(self) -> None:
         """Look for plugins that came, changed or went, and load, reload or unload them."""
+        for source in await asyncio.to_thread(self._find):
+            known = self._plugins.get(source.name)
+            is_new = known is None or (known.source.hash, known.source.path) != (source.hash, source.path)
+            if is_new and (known is None or known.record.is_enabled):
+                await self._try_out(source, {} if known is None else known.record.settings)
         async with self._changing:
             if not self._is_closing:
                 await self._rescan(try_out=True)
@@ -555,11 +566,29 @@ class PluginHost:
             plugin.record.settings if settings is None else settings,
         ]
         if try_out or not source.is_trusted:
-            await self._preflight.check(source, layers, self._settings.plugins.start_timeout)
+            tried = self._tried_out.pop((source.path, source.hash), None)
+            if isinstance(tried, PluginError):
+                raise tried
+            if tried is None:
+                await self._preflight.check(source, layers, self._settings.plugins.start_timeout)
         plugin.generations += 1
         plugin.blocked_loop = None
         again, plugin.was_imported = plugin.was_imported, True
         return await load_generation(source, plugin.generations, layers, self._room, again=again)
+
+    async def _try_out(self, source: PluginSource, settings: Mapping[str, object]) -> None:
+        """Try code out before anything is locked: while a bad plugin hangs, others can be changed."""
+        if source.manifest is None or self._settings.safe_mode or self._is_closing:
+            return
+        layers = [self._settings.plugin_settings(source.name), settings]
+        outcome: PluginError | bool = True
+        try:
+            await self._preflight.check(source, layers, self._settings.plugins.start_timeout)
+        except PluginError as exc:
+            outcome = exc
+        if len(self._tried_out) >= _MOST_TRIED:
+            self._tried_out.clear()
+        self._tried_out[source.path, source.hash] = outcome
 
     def _check(self, source: PluginSource) -> None:
         """Raise unless the manifest's conditions hold."""

@@ -636,3 +636,33 @@ async def test_interceptors_are_in_place_while_their_plugin_runs(tmp_path: Path)
         assert shop.points.slot(Point.TURN).chain is not None
         await shop.host.disable("between")
         assert shop.points.slot(Point.TURN).chain is None
+
+
+async def test_while_a_plugin_hangs_when_it_is_tried_out_others_can_be_disabled(tmp_path: Path) -> None:
+    async with workshop(tmp_path, plugins={"start_timeout": 4.0}) as shop:
+        await shop.drop("good", GOOD)
+        shop.write("hanging", "import time\ntime.sleep(600)")
+        loop = asyncio.get_running_loop()
+        rescan = asyncio.create_task(shop.host.rescan())
+        began = loop.time()
+        await asyncio.sleep(0.2)
+        await shop.host.disable("good")
+        assert loop.time() - began < 2
+        assert not rescan.done()
+        await rescan
+        assert "did not end within 4 s" in str(shop.host.get("hanging").error)
+
+
+async def test_after_a_start_that_took_the_server_down_installed_plugins_are_tried_out_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iskra_sdk.session_store import PutPluginValue
+
+    (tmp_path / "deadly_plugin.py").write_text("import os\nos._exit(9)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    store = MemoryStore()
+    await store.apply([PutPluginValue("kernel", "starting", True)])  # what a start leaves that did not come to its end
+    points = [EntryPoint("deadly", "deadly_plugin", "iskra.plugins")]
+    async with workshop(tmp_path / "data", store=store, entry_points=points) as shop:
+        assert "ended the process with status 9" in str(shop.host.get("deadly").error)
+        assert await store.plugin_value("kernel", "starting") is None
