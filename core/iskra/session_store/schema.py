@@ -133,6 +133,7 @@ class ApprovalRow(_Row, table=True):
         ),
         Index("approvals_by_code", "principal_id", "code", "created_at", "id"),
         Index("approvals_by_principal", "principal_id", "created_at", "id"),
+        Index("approvals_by_principal_and_state", "principal_id", "state", "created_at", "id"),
         Index("approvals_by_session", "session_id", "created_at", "id"),
         Index("approvals_by_state", "state", "created_at", "id"),
         Index("approvals_by_age", "created_at", "id"),

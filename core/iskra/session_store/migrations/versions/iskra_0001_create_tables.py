@@ -110,6 +110,9 @@ def upgrade() -> None:
     op.create_index("approvals_by_age", "approvals", ["created_at", "id"], unique=False)
     op.create_index("approvals_by_code", "approvals", ["principal_id", "code", "created_at", "id"], unique=False)
     op.create_index("approvals_by_principal", "approvals", ["principal_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "approvals_by_principal_and_state", "approvals", ["principal_id", "state", "created_at", "id"], unique=False
+    )
     op.create_index("approvals_by_session", "approvals", ["session_id", "created_at", "id"], unique=False)
     op.create_index("approvals_by_state", "approvals", ["state", "created_at", "id"], unique=False)
     op.create_index(
