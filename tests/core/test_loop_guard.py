@@ -52,7 +52,9 @@ async def test_a_tool_that_holds_the_loop_is_interrupted_and_named(kind: str, tm
 
 
 async def test_code_that_swallows_errors_is_interrupted_all_the_same(tmp_path: Path) -> None:
-    stubborn = "while True:\n        try:\n            max(x for x in iter(int, 1) if x)\n        except Exception: pass"
+    stubborn = (
+        "while True:\n        try:\n            max(x for x in iter(int, 1) if x)\n        except Exception: pass"
+    )
     async with workshop(tmp_path, guard_loop=True) as shop:
         await shop.drop("stubborn", SOURCE.replace("HOLD", stubborn))
         with pytest.raises(LoopHeldInterruptError):
