@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal, TextIO
@@ -73,8 +73,7 @@ class _LineFormatter(logging.Formatter):
                 "message": record.getMessage(),
                 **fields,
             }
-            line = orjson.dumps(document, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
-            return self._redact(line)
+            return self._redact(_json_line(document))
         parts = [f"{at:%Y-%m-%d %H:%M:%S} {record.levelname.lower():7} {record.name}: {record.getMessage()}"]
         parts.extend(f"{name}={_quoted(value)}" for name, value in fields.items())
         return escape(self._redact(" ".join(parts)))
@@ -85,16 +84,13 @@ def _quoted(value: object) -> str:
     return repr(text) if " " in text else text
 
 
-class _SafeJSONFormatter(_LineFormatter):
-    def format(self, record: logging.LogRecord) -> str:
-        try:
-            return super().format(record)
-        except (TypeError, ValueError):  # a lone surrogate, which JSON cannot hold
-            record.msg, record.args = escape(record.getMessage()), ()
-            for name, value in list(vars(record).items()):
-                if name not in _STANDARD:
-                    setattr(record, name, escape(str(value)))
-            return super().format(record)
+def _json_line(document: Mapping[str, object]) -> str:
+    try:
+        encoded = orjson.dumps(document, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, ValueError):  # a lone surrogate, which JSON cannot hold
+        encoded = orjson.dumps({name: escape(str(value)) for name, value in document.items()})
+    # JSON allows more control characters than a terminal should get.
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode())
 
 
 def set_up_logging(
@@ -103,8 +99,7 @@ def set_up_logging(
     """Send all logs through one handler and return its redaction, which learns secrets that turn up later."""
     redact = Redaction(secrets)
     handler = logging.StreamHandler(stream or sys.stderr)
-    formatter = _SafeJSONFormatter if style == "json" else _LineFormatter
-    handler.setFormatter(formatter(redact, as_json=style == "json"))
+    handler.setFormatter(_LineFormatter(redact, as_json=style == "json"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

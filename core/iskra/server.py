@@ -274,8 +274,20 @@ def run(settings: Settings) -> int:
         sock = bind(settings)
     except IskraError as error:
         return _refuse(error)
+    _allow_many_files()
     with contextlib.closing(sock), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, sock, token, redact))
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as we may: every client needs one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Any:

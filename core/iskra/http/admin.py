@@ -78,7 +78,7 @@ def add_admin_routes(
 
     @router.put(_PLUGINS + "/{name}/settings", openapi_extra=manages, tags=["admin"])
     async def configure_plugin(caller: Caller, name: str, given: Annotated[dict[str, Any], Body()]) -> JSONAnswer:
-        """Change settings of a plugin; those not given stay, ``null`` goes back to the default."""
+        """Change settings of a plugin; those not given stay, `null` goes back to the default."""
         await plugins.configure(name, as_mapping(given), principal=caller)
         return JSONAnswer({"settings": plugins.get(name).settings})
 

@@ -65,10 +65,10 @@ class OpenAPIDocument:
         paths: dict[str, Any] = document.setdefault("paths", {})
         for route in self._raw:
             for method, operation in route.describe.items():
-                paths.setdefault(route.path, {})[method] = {
+                paths.setdefault(route.path_format, {})[method] = {
                     "responses": {"200": {"description": "OK"}},
                     PERMISSION: route.permission,
-                    "parameters": _path_parameters(route.path),
+                    "parameters": _path_parameters(route.path_format),
                     **operation,
                 }
         components: dict[str, Any] = document.setdefault("components", {})

@@ -63,7 +63,7 @@ class RawRoute(BaseRoute):
         self.describe = describe or {}
         self._endpoint = endpoint
         self._authenticator = authenticator
-        self._pattern, _, self._converters = compile_path(path)
+        self._pattern, self.path_format, _ = compile_path(path)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http":

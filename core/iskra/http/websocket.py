@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 PATH = "/api/v1/ws"
 AUTHENTICATE_WITHIN = 10.0
 SEND_WITHIN = 5.0
-SOCKETS_PER_PRINCIPAL = 64
+MOST_SOCKETS = 4096
+"""Sockets one principal may have open; at most a quarter of the files the process may have open."""
 SUBSCRIPTIONS_PER_SOCKET = 256
 MISTAKES = 20
 """Messages that make no sense after which a socket is closed."""
@@ -106,6 +107,7 @@ class WebSocketRoute(BaseRoute):
         self._authenticator = authenticator
         self._cors_origins = cors_origins
         self._sockets: Counter[str] = Counter()
+        self.limit = _socket_limit()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         is_ours = scope["type"] == "websocket" and scope["path"] == self.path
@@ -147,9 +149,9 @@ class WebSocketRoute(BaseRoute):
 
     def _admit(self, principal: Principal) -> None:
         principal.require(self.permission)
-        if self._sockets[principal.id] >= SOCKETS_PER_PRINCIPAL:
+        if self._sockets[principal.id] >= self.limit:
             raise QueueFullError(
-                f"You have {SOCKETS_PER_PRINCIPAL} sockets open already.", mend="Close some; one serves many sessions."
+                f"You have {self.limit} sockets open already.", mend="Close some; one serves many sessions."
             )
 
     async def _authenticate_late(self, exchange: Exchange) -> Principal | None:
@@ -331,6 +333,15 @@ class _Connection:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(SEND_WITHIN):
                 await self._exchange.send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+def _socket_limit() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return MOST_SOCKETS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_SOCKETS if files == resource.RLIM_INFINITY else max(16, min(MOST_SOCKETS, files // 4))
 
 
 def _read_command(document: Mapping[str, object]) -> Command:
