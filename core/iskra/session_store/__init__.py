@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from iskra.interceptors import Points
 from iskra.session_store.data_lock import DataLock
@@ -86,6 +87,12 @@ async def _open_postgres(url: str, points: Points | None, clock: Clock, lock: Da
 
 
 def _check_url(url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as exc:  # not quoted: the URL may hold a password
+        raise ConfigurationError(
+            "The database URL cannot be understood.", mend="Write it as `postgresql://user@host:5432/name`."
+        ) from exc
     if not url.startswith(_POSTGRES_SCHEMES):
         raise ConfigurationError(
             f"The database URL begins with {url.partition('://')[0]!r}, which is no database this server knows.",
