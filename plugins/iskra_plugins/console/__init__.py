@@ -7,10 +7,9 @@ cookie that the login link sets, so it can do nothing that another client with t
 from collections.abc import Iterable
 from importlib.resources import files
 
+from iskra_plugins.console.static_site import StaticSite
 from iskra_sdk.hookspecs import hookimpl
 from iskra_sdk.routes import PluginRoutes
-
-from iskra_plugins.console.static_site import StaticSite
 
 
 @hookimpl

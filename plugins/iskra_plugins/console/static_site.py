@@ -63,8 +63,8 @@ class _File:
 class StaticSite:
     """An ASGI application over a folder that was read once.
 
-    ``index.html`` is served on ``/`` and revalidated each time. The other files live below ``/console/<version>/``, where
-    the version is a digest of them all, and may be cached for ever. ``{version}`` in ``index.html`` names it.
+    ``index.html`` is served on ``/`` and revalidated each time. The other files live below ``/console/<version>/``,
+    where the version is a digest of them all, and may be cached for ever. ``{version}`` in ``index.html`` names it.
 
     Args:
         contents: File name → content.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, sync_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -105,13 +105,17 @@ class ScriptedServer:
 
     def say(self, log: SessionLog, text: str, turn: str = "trn_1", user: str = "Hello") -> None:
         """Play a finished turn."""
-        self.emit(log, "turn.started", {"turn_id": turn, "number": 1, "model": "iskra", "agent": "ask", "input": user}, turn)
+        self.emit(
+            log, "turn.started", {"turn_id": turn, "number": 1, "model": "iskra", "agent": "ask", "input": user}, turn
+        )
         completed = {"message_id": f"msg_{turn}", "role": "assistant", "text": text, "tool_calls": [], "agent": "ask"}
         self.emit(log, "message.completed", completed, turn)
         self.emit(log, "turn.completed", {"usage": {}}, turn)
 
     def begin(self, log: SessionLog, turn: str = "trn_1", user: str = "Hello") -> None:
-        self.emit(log, "turn.started", {"turn_id": turn, "number": 1, "model": "iskra", "agent": "ask", "input": user}, turn)
+        self.emit(
+            log, "turn.started", {"turn_id": turn, "number": 1, "model": "iskra", "agent": "ask", "input": user}, turn
+        )
 
     def delta(self, log: SessionLog, text: str, offset: int, turn: str = "trn_1") -> int:
         return self.emit(log, "message.delta", {"message_id": f"msg_{turn}", "offset": offset, "text": text}, turn)
@@ -251,7 +255,13 @@ class ScriptedServer:
     def _decide(self, request: Request, body: Any) -> Any:
         log, turn = self.asked
         decision = "approved" if body["decision"] == "approve" else "denied"
-        decided = {"approval_id": "apr_1", "tool_call_id": "call_1", "decision": decision, "by": "owner", "remark": body["remark"]}
+        decided = {
+            "approval_id": "apr_1",
+            "tool_call_id": "call_1",
+            "decision": decision,
+            "by": "owner",
+            "remark": body["remark"],
+        }
         self.emit(log, "approval.decided", decided, turn)
         return {"id": request.path_params["id"], "state": decision}
 
@@ -318,8 +328,15 @@ def open_tab(browser: Browser, server: ScriptedServer) -> Iterator[Callable[...,
     contexts: list[BrowserContext] = []
     tabs: list[Tab] = []
 
-    def open_tab(path: str = "", *, may_complain: bool = False, width: int = 1280, height: int = 800, **options: Any) -> Tab:
-        options = {"locale": "en-GB", "color_scheme": "light", "viewport": {"width": width, "height": height}, **options}
+    def open_tab(
+        path: str = "", *, may_complain: bool = False, width: int = 1280, height: int = 800, **options: Any
+    ) -> Tab:
+        options = {
+            "locale": "en-GB",
+            "color_scheme": "light",
+            "viewport": {"width": width, "height": height},
+            **options,
+        }
         context = browser.new_context(**options)
         context.set_default_timeout(10_000)
         contexts.append(context)
@@ -329,10 +346,14 @@ def open_tab(browser: Browser, server: ScriptedServer) -> Iterator[Callable[...,
             tab.foreign.append(route.request.url)
             route.abort()
 
+        def on_dialog(dialog: Dialog) -> None:
+            tab.errors.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
         context.route(re.compile(rf"^(?!{re.escape(server.url)}|data:|blob:)"), refuse)
         tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
-        tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
-        tab.page.on("dialog", lambda dialog: (tab.errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        tab.page.on("console", lambda message: tab.errors.extend([message.text] if message.type == "error" else []))
+        tab.page.on("dialog", on_dialog)
         if not may_complain:
             tabs.append(tab)
         tab.page.goto(server.url + path)

@@ -68,16 +68,18 @@ CONTRAST = """() => {
   return poor;
 }"""
 
-# Controls without a name, ids used twice, scrolling regions that the keyboard cannot reach, headings that skip a level.
+# Controls without a name, ids used twice, scrolling regions that the keyboard cannot reach, landmarks.
 FLAWS = """() => {
   const flaws = [];
   const isShown = (e) => e.checkVisibility({visibilityProperty: true});
   for (const e of document.querySelectorAll('button, a[href], input, select, textarea, [role=region]')) {
     if (!isShown(e)) continue;
-    const name = e.getAttribute('aria-label') || [...(e.labels ?? [])].map((l) => l.textContent).join('') || e.textContent;
+    const name = e.getAttribute('aria-label')
+      || [...(e.labels ?? [])].map((l) => l.textContent).join('') || e.textContent;
     if (!name.trim()) flaws.push(`no name: ${e.outerHTML.slice(0, 80)}`);
     const box = e.getBoundingClientRect();
-    if (e.matches('button') && (box.width < 24 || box.height < 24)) flaws.push(`too small: ${e.outerHTML.slice(0, 80)}`);
+    const isSmall = box.width < 24 || box.height < 24;
+    if (e.matches('button') && isSmall) flaws.push(`too small: ${e.outerHTML.slice(0, 80)}`);
   }
   const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
   ids.filter((id, i) => ids.indexOf(id) !== i).forEach((id) => flaws.push(`id used twice: ${id}`));
@@ -87,7 +89,8 @@ FLAWS = """() => {
   if (document.querySelectorAll('main').length !== 1) flaws.push('needs one main');
   if (document.querySelectorAll('h1').length !== 1) flaws.push('needs one h1');
   if (!document.documentElement.lang) flaws.push('no language');
-  if (document.documentElement.scrollWidth > innerWidth) flaws.push(`wider than the screen: ${document.documentElement.scrollWidth}`);
+  const width = document.documentElement.scrollWidth;
+  if (width > innerWidth) flaws.push(`wider than the screen: ${width}`);
   return flaws;
 }"""
 
@@ -112,7 +115,9 @@ def test_every_view_is_readable_and_usable(
     server.emit(log, "tool.completed", {**call, "content": "# Iskra\n\nAn agent server.", "seconds": 0.42}, "trn_2")
     call = {"tool_call_id": "call_2", "tool": "read_file"}
     server.emit(log, "tool.requested", {**call, "arguments": {"path": "docs/missing.md"}, "risk": "read"}, "trn_2")
-    server.emit(log, "tool.failed", {**call, "code": "tool", "message": "There is no such file.", "seconds": 0.01}, "trn_2")
+    server.emit(
+        log, "tool.failed", {**call, "code": "tool", "message": "There is no such file.", "seconds": 0.01}, "trn_2"
+    )
     server.ask_approval(log, {"command": "python -m pytest\n\trm\u202e -rf \u001b[31m/", "timeout": 30}, "trn_2")
     size = {"width": width, "height": 800, "color_scheme": scheme}
     page = open_tab(f"#/s/{log.id}", **size).page
@@ -128,7 +133,11 @@ def test_every_view_is_readable_and_usable(
     expect(page.get_by_role("button", name="sdk")).to_be_visible()
     check(page, tmp_path, "question")
     page.get_by_role("button", name="sdk").click()
-    error = {"code": "all_targets_failed", "message": "No target of the alias 'default' could answer.", "mend": "Start the model server."}
+    error = {
+        "code": "all_targets_failed",
+        "message": "No target of the alias 'default' could answer.",
+        "mend": "Start the model server.",
+    }
     server.emit(log, "turn.failed", error, "trn_2")
     expect(page.locator(".failure")).to_contain_text("Start the model server.")
     check(page, tmp_path, "failure")

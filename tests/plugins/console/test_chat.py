@@ -164,7 +164,10 @@ def test_a_message_that_could_not_be_sent_is_tried_again_with_the_same_key(serve
     log = server.new_session()
     page = open_tab(f"#/s/{log.id}", may_complain=True).page
     path = f"/api/v1/sessions/{log.id}/turns"
-    server.refuse[path] = (429, {"code": "queue_full", "detail": "Too many messages wait.", "mend": "Wait for an answer."})
+    server.refuse[path] = (
+        429,
+        {"code": "queue_full", "detail": "Too many messages wait.", "mend": "Wait for an answer."},
+    )
     page.get_by_label("Message").fill("Hello")
     page.keyboard.press("Enter")
     expect(page.locator(".pending")).to_contain_text("Not sent. Too many messages wait.")

@@ -80,7 +80,7 @@ PAYLOADS = [
     "```html\n<script>window.pwned=1</script>\n```",
     '```"onmouseover="window.pwned=1\ncode\n```',
     "`<img src=x onerror=window.pwned=1>`",
-    "| <img src=x onerror=window.pwned=1> | b |\n|---|---|\n| <script>window.pwned=1</script> | ![x](https://evil.invalid/c) |",
+    "| <img src=x onerror=window.pwned=1> | b |\n|---|---|\n| <script>pwned=1</script> | ![x](//evil.invalid/c) |",
     "> <img src=x onerror=window.pwned=1>",
     "- <img src=x onerror=window.pwned=1>",
     "# <img src=x onerror=window.pwned=1>",
@@ -147,7 +147,9 @@ def test_no_other_text_runs_either(server: Any, open_tab: OpenTab) -> None:
     server.emit(log, "tool.requested", {**call, "arguments": {markup: markup}, "risk": markup})
     server.emit(log, "tool.failed", {**call, "content": markup, "code": markup, "message": markup, "seconds": markup})
     server.emit(log, "message.delta", {"message_id": "msg_0", "reasoning": markup})
-    server.ask_approval(log, {"command": markup, markup: 1}, preview=markup, reason=markup, tool=markup, risk=markup, code=markup)
+    server.ask_approval(
+        log, {"command": markup, markup: 1}, preview=markup, reason=markup, tool=markup, risk=markup, code=markup
+    )
     server.emit(log, "question.asked", {"question": markup, "options": [markup], "step": 1})
     error = {"code": markup, "message": markup, "mend": markup}
     tab = open_tab(f"#/s/{log.id}")
@@ -198,9 +200,17 @@ def test_invisible_characters_of_a_call_are_shown(server: Any, open_tab: OpenTab
 def test_the_page_allows_itself_no_foreign_code(server: Any, open_tab: OpenTab) -> None:
     tab = open_tab(may_complain=True)
     expect(tab.page.get_by_label("Message")).to_be_visible()
-    tab.page.evaluate("() => { const s = document.createElement('script'); try { s.text = 'window.pwned=1'; } catch {} document.body.append(s); }")
+    tab.page.evaluate(
+        "() => { const s = document.createElement('script'); try { s.text = 'window.pwned=1'; } catch {}"
+        " document.body.append(s); }"
+    )
     tab.page.evaluate(f"() => {{ const i = new Image(); i.src = '{EVIL}/x.png'; document.body.append(i); }}")
     tab.page.evaluate(f"() => fetch('{EVIL}/x').catch(() => null)")
-    assert tab.page.evaluate("() => { try { document.body.innerHTML = '<b>x</b>'; return 'set'; } catch (e) { return e.name; } }") == "TypeError"
+    assert (
+        tab.page.evaluate(
+            "() => { try { document.body.innerHTML = '<b>x</b>'; return 'set'; } catch (e) { return e.name; } }"
+        )
+        == "TypeError"
+    )
     assert tab.page.evaluate("window.pwned") is None
     assert tab.foreign == []

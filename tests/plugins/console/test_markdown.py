@@ -42,7 +42,7 @@ PIECEWISE = """async (text) => {
     const growing = new MarkdownView(grown, t);
     for (let end = step; end < text.length + step; end += step) growing.show(text.slice(0, end));
     growing.finish();
-    if (grown.innerHTML !== whole.innerHTML) return `step ${step}: ${grown.innerHTML}\\n\\ninstead of: ${whole.innerHTML}`;
+    if (grown.innerHTML !== whole.innerHTML) return `step ${step}: ${grown.innerHTML} instead of ${whole.innerHTML}`;
   }
   return 'same';
 }"""
@@ -78,8 +78,11 @@ def page(server: Any, open_tab: OpenTab) -> Page:
     ("markdown", "html"),
     [
         ("one\ntwo\n\nthree", "<p>one<br>two</p><p>three</p>"),
-        ("# A\n## B #\n#hash", '<h3>A</h3><h4>B</h4><p>#hash</p>'),
-        ("*a* **b** ***c*** ~~d~~ `e`", "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em> <del>d</del> <code>e</code></p>"),
+        ("# A\n## B #\n#hash", "<h3>A</h3><h4>B</h4><p>#hash</p>"),
+        (
+            "*a* **b** ***c*** ~~d~~ `e`",
+            "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em> <del>d</del> <code>e</code></p>",
+        ),
         ("snake_case_name and 2 * 3 * 4", "<p>snake_case_name and 2 * 3 * 4</p>"),
         ("**bold with *inner* text**", "<p><strong>bold with <em>inner</em> text</strong></p>"),
         ("**не**важно _слово_", "<p><strong>не</strong>важно <em>слово</em></p>"),
@@ -111,8 +114,9 @@ def test_each_construct_becomes_its_element(page: Page, markdown: str, html: str
 
 def test_a_growing_text_ends_as_the_same_document(page: Page) -> None:
     text = (
-        "Intro *with* [a link](https://a.invalid/) and `code`.\r\n\r\n# Head\n\n- one\n- two\n\n  more\n\n  ```py\n  x = 1\n  ```\n\n"
-        "1. first\n2. second\n\n| a | b |\n|---|:-:|\n| 1 | 2 |\n\n> quote\nlazy\n\n~~~\ncode ``` inside\n~~~~\n\n    indented\n\n"
+        "Intro *with* [a link](https://a.invalid/) and `code`.\r\n\r\n# Head\n\n"
+        "- one\n- two\n\n  more\n\n  ```py\n  x = 1\n  ```\n\n1. first\n2. second\n\n"
+        "| a | b |\n|---|:-:|\n| 1 | 2 |\n\n> quote\nlazy\n\n~~~\ncode ``` inside\n~~~~\n\n    indented\n\n"
         "***\nlast **line"
     )
     assert page.evaluate(PIECEWISE, text) == "same"

@@ -236,7 +236,8 @@ export class Chat {
       this.keys.delete(item.key);
     } catch (error) {
       if (error.status === 401) this.page.onSignedOut();
-      conversation.put(item.key, { state: "unsent", error: plain(error) });
+      // Where the answer got lost but the turn has begun, there is nothing to send again.
+      if (conversation.byKey.has(item.key)) conversation.put(item.key, { state: "unsent", error: plain(error) });
     }
     if (conversation === this.conversation) this.update();
     this.page.onChange();

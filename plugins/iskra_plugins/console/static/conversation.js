@@ -115,8 +115,12 @@ const APPLY = {
   "turn.started"(data, event) {
     const id = data.turn_id ?? event.turn_id;
     this.turns[id] = { state: "running", model: data.model, agent: data.agent, number: data.number };
-    for (const item of this.items.filter((item) => item.kind === "pending" && item.turnId === id)) this.remove(item.key);
-    this.put(`user:${id}`, { kind: "user", turnId: id, text: textOf(data.input), at: event.at });
+    const text = textOf(data.input);
+    const pending = this.items.filter((item) => item.kind === "pending");
+    // The event is often here before the answer to the request that caused it.
+    const began = pending.find((item) => item.turnId === id) ?? pending.find((item) => item.state === "sending" && item.text === text);
+    if (began) this.remove(began.key);
+    this.put(`user:${id}`, { kind: "user", turnId: id, text, at: event.at });
   },
   "turn.completed"(data, event) {
     this.endTurn(event.turn_id, "completed");

@@ -47,13 +47,14 @@ const INVISIBLE =
 
 const SYMBOLS = { "\n": "↵", "\t": "⇥", "\r": "CR", "\u001b": "ESC", "\u0000": "NUL" };
 
-/** Returns nodes that show a text exactly, with what is invisible marked. */
-export function visibleText(text) {
+/** Returns nodes that show a text exactly, with what is invisible marked; line ends too, unless they are layout. */
+export function visibleText(text, { marksLines = true } = {}) {
   const nodes = [];
   let from = 0;
   for (const match of text.matchAll(INVISIBLE)) {
-    if (match.index > from) nodes.push(text.slice(from, match.index));
     const character = match[0];
+    if (character === "\n" && !marksLines) continue;
+    if (match.index > from) nodes.push(text.slice(from, match.index));
     const code = `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
     nodes.push(el("span", { class: "control", title: code }, SYMBOLS[character] ?? code));
     if (character === "\n") nodes.push("\n");

@@ -95,7 +95,7 @@ function tool(item, { t }) {
       if (now.content) {
         parts.push(
           el("div", { class: "label" }, t.result),
-          el("pre", { tabindex: "0", dir: "auto", role: "region", "aria-label": t.result }, visibleText(now.content)),
+          el("pre", { tabindex: "0", dir: "auto", role: "region", "aria-label": t.result }, visibleText(now.content, { marksLines: false })),
         );
       }
       body.replaceChildren(...parts);
@@ -153,7 +153,7 @@ function approval(item, { t, announce, decide }) {
   // The server's preview repeats name and arguments where a tool has none of its own.
   const hasPreview = item.preview && !/^\S+ [{[]/.test(item.preview);
   const call = [
-    hasPreview && el("pre", { class: "preview", tabindex: "0", dir: "auto", role: "region", "aria-label": t.approvalTitle }, visibleText(item.preview)),
+    hasPreview && el("pre", { class: "preview", tabindex: "0", dir: "auto", role: "region", "aria-label": t.approvalTitle }, visibleText(item.preview, { marksLines: false })),
     argumentList(values, t),
     el("details", { class: "exact" }, el("summary", {}, t.exactJson), el("pre", { tabindex: "0", dir: "ltr", role: "region", "aria-label": t.exactJson }, visibleText(String(item.arguments ?? "")))),
   ];

@@ -132,7 +132,7 @@ print(answer.choices[0].message.content)`;
       section(
         t.modelTitle,
         el("p", {}, t.modelHint),
-        snippet("ISKRA_MODEL_URL=http://127.0.0.1:11434/v1\nISKRA_MODEL=*", t, "env"),
+        snippet("ISKRA_MODEL_URL=http://127.0.0.1:11434/v1\nISKRA_MODEL=qwen3", t, "env"),
         snippet("ISKRA_MODEL_KEY=…", t, t.keyHint),
       ),
     ),
