@@ -72,6 +72,7 @@ class Kernel:
             )
             facilities = Facilities()
             plugins = PluginHost(settings, store=store, bus=bus, points=points, clock=clock, facilities=facilities)
+            bus.on_failure = plugins.record_failure
             approvals = ApprovalService(store, logs, clock, find_tool=lambda name: _find_tool(plugins.catalog, name))
             services = TurnServices(
                 store=store,
