@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from iskra.interceptors import Points
 from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState
+from iskra.llm.deadlines import Deadlines
 from iskra.llm.model_listing import ModelListing
 from iskra.llm.pump import Pump, foreign_error
 from iskra.llm.retry_budget import RetryBudget
@@ -116,6 +117,7 @@ class LLMRouter:
         self._stream_slot = points.slot(Point.LLM_STREAM)
         self._targets: dict[str, _Target] = {}
         self._listing = ModelListing(clock)
+        self._deadlines = Deadlines()
 
     def stream(
         self,
@@ -391,8 +393,7 @@ class LLMRouter:
         permit = self._enter(target)
         try:
             model = target.model if target.model != ANY_MODEL else await self._listing.first(provider)
-            async with asyncio.timeout(limit):
-                answer = await provider.complete(request, model)
+            answer = await self._deadlines.within(limit, provider.complete(request, model))
         except BaseException as exc:
             if isinstance(exc, TimeoutError):
                 timeout = ProviderTimeoutError(
