@@ -224,7 +224,7 @@ def test_a_storm_of_signals_ends_it_and_the_next_start_is_clean(data_dir: Path) 
         assert again.stop() == 0
 
 
-@pytest.mark.parametrize("milliseconds", [0, 200, 400, 700, 1000])
+@pytest.mark.parametrize("milliseconds", [0, 300, 800])
 def test_a_signal_during_start_up_ends_it(data_dir: Path, milliseconds: int) -> None:
     with started(data_dir) as server:
         with suppress(subprocess.TimeoutExpired):
@@ -254,8 +254,10 @@ def test_logs_hold_no_secret_and_no_forged_line(data_dir: Path) -> None:
     assert "plugin route failed" in server.printed
 
 
-async def test_a_server_in_this_process_leaves_nothing_running(tmp_path: Path) -> None:
-    before = asyncio.all_tasks()
-    async with running_server(make_settings(tmp_path)) as server, httpx.AsyncClient(base_url=server.url) as http:
-        assert (await http.get("/ready")).status_code == 200
-    assert asyncio.all_tasks() == before
+def test_a_server_in_this_process_leaves_nothing_running(tmp_path: Path) -> None:
+    async def serve() -> set[str]:
+        async with running_server(make_settings(tmp_path)) as server, httpx.AsyncClient(base_url=server.url) as http:
+            assert (await http.get("/ready")).status_code == 200
+        return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    assert asyncio.run(serve()) == set()

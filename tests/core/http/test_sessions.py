@@ -287,4 +287,4 @@ async def test_the_server_lists_what_it_offers(client: httpx.AsyncClient) -> Non
     tools = (await client.get("/api/v1/tools")).json()["data"]
     assert tools[0]["parameters"]["properties"]["text"]["description"] == "The note."
     assert (await client.get("/api/v1/voices")).json()["data"][0]["name"] == "calm"
-    assert (await client.get("/api/v1/status")).json()["plugins"] == {"probe": 1}
+    assert set((await client.get("/api/v1/status")).json()["plugins"]) == {"probe"}
