@@ -5,7 +5,7 @@ server with :mod:`iskra_sdk.client`.
 """
 
 from iskra_sdk.agent import Agent
-from iskra_sdk.approval import ApprovalRequest, ApprovalRule, ApprovalState, Approvals, TimeoutAction, Verdict
+from iskra_sdk.approval import ApprovalRequest, ApprovalRule, Approvals, ApprovalState, TimeoutAction, Verdict
 from iskra_sdk.clock import Clock, SystemClock
 from iskra_sdk.command import Command
 from iskra_sdk.context_strategy import ContextBudget, ContextStrategy
@@ -28,6 +28,7 @@ from iskra_sdk.voice import Voice
 
 __all__ = [
     "API_VERSION",
+    "LLM",
     "Agent",
     "ApprovalRequest",
     "ApprovalRule",
@@ -47,7 +48,6 @@ __all__ = [
     "Interceptor",
     "IskraError",
     "KeyValueState",
-    "LLM",
     "LLMAnswer",
     "LLMChunk",
     "LLMError",

@@ -23,10 +23,13 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
+        """Return the wall-clock time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
+        """Return seconds since some start."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait ``seconds``."""
         await asyncio.sleep(seconds)

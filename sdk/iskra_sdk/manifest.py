@@ -21,8 +21,11 @@ _HEADER = re.compile(
 
 
 class PluginPermission(StrEnum):
-    """What a plugin may ask for. Python code is not sandboxed: this is a declaration that an admin can read and that
-    the kernel holds the plugin's *registrations* and *context* to, not a wall."""
+    """What a plugin may ask for.
+
+    Python code is not sandboxed: this is a declaration that an admin can read and that the kernel holds the plugin's
+    registrations and context to, not a wall.
+    """
 
     LLM = "llm"
     """Call models on its own account: ``context.llm``."""

@@ -78,7 +78,7 @@ class HTTPClient(Protocol):
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 - the whole exchange, enforced by the client
+        timeout: float = 30.0,
         max_bytes: int = 10_000_000,
     ) -> HTTPResponse:
         """Send a request and return the whole answer, whatever its status.

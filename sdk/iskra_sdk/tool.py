@@ -190,27 +190,27 @@ def tool(
     reads: Sequence[str] = (),
     writes: Sequence[str] = (),
     is_idempotent: bool = False,
-    timeout: float = 60.0,  # noqa: ASYNC109 - a property of the tool, enforced by the kernel
+    timeout: float = 60.0,
     preview: Inspection | None = None,
     fingerprint: Inspection | None = None,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(function: ToolFunction | None = None, /, **options: Any) -> Tool | Callable[[ToolFunction], Tool]:
     """Turn a typed function into a :class:`Tool`.
 
-    The JSON schema comes from the type hints; descriptions from the docstring, whose ``Args:`` section describes
+    The JSON schema comes from the type hints; descriptions from the docstring, whose section ``Args`` describes
     the parameters. Without a risk the tool counts as ``external`` and every call asks.
 
     Example::
 
         @tool(risk="read")
         async def add(a: int, b: int) -> int:
-            \"\"\"Add two numbers.
-
-            Args:
-                a: First summand.
-                b: Second summand.
-            \"\"\"
+            \"\"\"Add two numbers.\"\"\"
             return a + b
+
+    Args:
+        function: The function, where the decorator stands without arguments.
+        **options: Fields of :class:`Tool`: ``name``, ``description``, ``risk``, ``reads``, ``writes``,
+            ``is_idempotent``, ``timeout``, ``preview``, ``fingerprint``.
 
     Raises:
         TypeError: A parameter has no type hint, or one without a JSON form.
