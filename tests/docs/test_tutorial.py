@@ -37,7 +37,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
             # The test of the reader is not part of this project and its settings.
             "PYTEST_ADDOPTS": "-p no:cacheprovider",
         }
-        yield RunningServer(running.url, running.data_dir, running.workspace, environment)
+        yield RunningServer(running.process, running.url, running.data_dir, running.workspace, environment)
 
 
 def pattern_of(expected: str, home: str) -> re.Pattern[str]:

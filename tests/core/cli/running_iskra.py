@@ -20,10 +20,16 @@ _PATIENCE = 60.0  # seconds; a deadline, not a wait
 
 @dataclass(frozen=True)
 class RunningServer:
+    process: "subprocess.Popen[str]"
     url: str
     data_dir: Path
     workspace: Path
     environment: Mapping[str, str]
+
+    def kill(self) -> None:
+        """End the server at once, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     @property
     def token(self) -> str:
@@ -47,14 +53,14 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_iskra(folder: Path, *arguments: str) -> Iterator[RunningServer]:
-    """Run ``iskra serve`` on a free port until the block is left, then stop it and look at its exit status."""
+def running_iskra(folder: Path, port: int = 0) -> Iterator[RunningServer]:
+    """Run ``iskra serve`` until the block is left, then stop it and look at its exit status; 0 takes a free port."""
     data_dir, workspace = folder / "data", folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ISKRA_")}
     environment |= {"ISKRA_DATA_DIR": str(data_dir), "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "iskra", "serve", "--port", "0", "--workspace", str(workspace), *arguments],
+        [sys.executable, "-m", "iskra", "serve", "--port", str(port), "--workspace", str(workspace)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -77,9 +83,10 @@ def running_iskra(folder: Path, *arguments: str) -> Iterator[RunningServer]:
         listening.wait(_PATIENCE)
         found = _LISTENING.search("".join(lines))
         assert found is not None, "".join(lines)
-        yield RunningServer(found[1], data_dir, workspace, {**environment, "ISKRA_URL": found[1]})
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(_PATIENCE) == 0, "".join(lines)
+        yield RunningServer(process, found[1], data_dir, workspace, {**environment, "ISKRA_URL": found[1]})
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(_PATIENCE) == 0, "".join(lines)
     finally:
         if process.poll() is None:
             process.kill()

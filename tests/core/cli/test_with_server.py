@@ -141,7 +141,7 @@ def test_doctor_finds_nothing_wrong_with_a_running_server(server: RunningServer)
 
 def test_a_wrong_token_is_told(server: RunningServer) -> None:
     environment = {**server.environment, "ISKRA_TOKEN": "wrong"}
-    wrong = RunningServer(server.url, server.data_dir, server.workspace, environment)
+    wrong = RunningServer(server.process, server.url, server.data_dir, server.workspace, environment)
     assert "token" in wrong.iskra("models").stderr
     assert "problem token" in wrong.iskra("doctor").stdout
 
@@ -282,6 +282,30 @@ def test_a_turn_can_be_attached_to_after_every_event(client: IskraClient) -> Non
         seen = [str(entry.data["text"]) for entry in events[: position + 1] if entry.type == "message.delta"]
         seen += [str(entry.data["text"]) for entry in rest if entry.type == "message.delta"]
         assert "".join(seen) == stream.text
+
+
+def test_a_stream_goes_on_when_the_server_was_killed_and_started_again(tmp_path: Path) -> None:
+    decisions: list[str] = []
+    with running_iskra(tmp_path) as first:
+        waits: list[float] = []
+        connected = IskraClient(first.url, first.token, on_reconnect=lambda delay, cause: waits.append(delay))
+        with connected, connected.stream("run `touch made`", model="agent:coder") as stream:
+            events = iter(stream)
+            seen = [next(events)]
+            while seen[-1].type != "approval.requested":
+                seen.append(next(events))
+            first.kill()
+            with running_iskra(tmp_path, int(first.url.rpartition(":")[2])) as second:
+                decisions.append(second.iskra("approvals", "approve", str(seen[-1].data["code"])).stdout)
+                seen += events
+    assert "Approved" in decisions[0]
+    assert waits
+    assert stream.is_finished
+    assert stream.error is None
+    assert (second.workspace / "made").exists()
+    numbers = [event.seq for event in seen]
+    assert numbers == sorted(numbers)
+    assert [event.type for event in seen].count("approval.decided") == 1
 
 
 def test_one_key_makes_one_turn(client: IskraClient) -> None:
