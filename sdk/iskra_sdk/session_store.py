@@ -402,7 +402,11 @@ class SessionReader(Protocol):
     async def sessions(
         self, principal: Principal, *, limit: int = 50, before: SessionId | None = None
     ) -> Sequence[Session]:
-        """Return sessions, newest first, at most ``limit`` (1–200), after the one with the id ``before``."""
+        """Return sessions, newest first, at most ``limit`` (1–200), after the one with the id ``before``.
+
+        Raises:
+            SessionNotFoundError: There is no session ``before`` for this principal.
+        """
 
     async def messages(
         self, principal: Principal, session_id: SessionId, *, after: int = 0, limit: int = 1000
@@ -475,7 +479,10 @@ class SessionStore(SessionReader, Protocol):
         When it returns, they are committed to stable storage. If it is cancelled, they may or may not be made.
 
         Raises:
-            ConflictError: A condition of a change does not hold; the subclass says which.
+            ConflictError: A condition of a change does not hold; the subclass says which. Where something is taken
+                already, ``facts["taken"]`` names it: ``id``, ``number``, ``idempotency_key``, ``code``, ``position``,
+                ``seq`` or ``digest``.
+            NotFoundError: A change is about a session, turn or approval that does not exist.
             StorageFullError: No space; reading still works.
             StoreUnavailableError: The database cannot be reached.
         """
