@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +52,9 @@ _CHECKED = frozenset(
 )
 _APPENDS = frozenset({"insert_message", "insert_event", "insert_step", "insert_audit", "insert_transcript"})
 
+# What a statement may change for appended rows: whether they find what they belong to.
+_FLUSHES = {"insert_session": _APPENDS, "delete_session": _APPENDS, "insert_turn": frozenset({"insert_step"})}
+
 _PLACEHOLDERS = re.compile(r" VALUES (\([?, ]+\))$")
 
 
@@ -62,7 +65,8 @@ class Statement:
     Attributes:
         is_checked: It must touch exactly one row; otherwise the condition of its change does not hold.
         is_append: It only adds a row that no other statement of a batch looks at, so within a batch such rows may be
-            gathered and added together.
+            gathered and added together; see :func:`arranged`.
+        flushes: Names of the appends that must not be put off beyond this statement.
         row: The placeholders of one row, if the statement can add several at once; empty otherwise.
     """
 
@@ -70,6 +74,7 @@ class Statement:
     sql: str
     is_checked: bool
     is_append: bool
+    flushes: frozenset[str]
     row: str
 
 
@@ -81,6 +86,33 @@ class Operation(NamedTuple):
     change: Change
 
 
+class Rows(NamedTuple):
+    """Rows of several operations that one statement appends."""
+
+    statement: Statement
+    params: list[tuple[Any, ...]]
+
+
+def arranged(operations: Iterable[Operation]) -> Iterator[Operation | Rows]:
+    """Put operations in an order that comes to the same and gathers rows to append, which saves statements.
+
+    What comes to the same is a success. A refused operation may be another than in the given order, so who gets a
+    refusal must run the operations again as they were given.
+    """
+    gathered: dict[Statement, list[tuple[Any, ...]]] = {}
+    for operation in operations:
+        statement = operation.statement
+        if statement.is_append:
+            gathered.setdefault(statement, []).append(operation.params)
+            continue
+        if statement.flushes and gathered:
+            for append in [append for append in gathered if append.name in statement.flushes]:
+                yield Rows(append, gathered.pop(append))
+        yield operation
+    for append, params in gathered.items():
+        yield Rows(append, params)
+
+
 def load_statements(database: Literal["sqlite", "postgresql"]) -> dict[str, Statement]:
     """Read the SQL that :mod:`iskra.session_store.statements` has written."""
     file = Path(__file__).parent / "sql" / f"{database}.json"
@@ -90,7 +122,8 @@ def load_statements(database: Literal["sqlite", "postgresql"]) -> dict[str, Stat
 
 def _statement(name: str, sql: str) -> Statement:
     found = _PLACEHOLDERS.search(sql)
-    return Statement(name, sql, name in _CHECKED, name in _APPENDS, found.group(1) if found else "")
+    row = found.group(1) if found else ""
+    return Statement(name, sql, name in _CHECKED, name in _APPENDS, _FLUSHES.get(name, frozenset()), row)
 
 
 # Values ----------------------------------------------------------------------------------------------------------

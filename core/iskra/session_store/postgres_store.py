@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from iskra.interceptors import Points
-from iskra.session_store.operations import Operation, Statement, lookup_after, refusal
+from iskra.session_store.operations import Operation, Rows, arranged, lookup_after, refusal
 from iskra.session_store.sql_store import Decode, Guard, SQLStore
 from iskra.session_store.upgrade import HEAD, VERSION_QUERY, run_migrations
 from iskra_sdk.clock import Clock
@@ -428,28 +428,14 @@ class _Writer:
         return {}
 
     async def _write_together(self, connection: Any, batch: list[_Pending]) -> None:
-        operations = [operation for pending in batch for operation in pending.operations]
-        if len(operations) == 1:
-            await _run_operation(connection, operations[0])  # a transaction by itself
-            return
-        # As in the SQLite store: rows to append are gathered, and sent in one go.
-        gathered: dict[Statement, list[tuple[Any, ...]]] = {}
-        rest: list[Operation] = []
-        may_gather = all(operation.statement.name != "delete_session" for operation in operations)
-        for operation in operations:
-            if may_gather and operation.statement.is_append:
-                gathered.setdefault(operation.statement, []).append(operation.params)
-            else:
-                rest.append(operation)
-        if not rest and len(gathered) == 1:
-            ((statement, rows),) = gathered.items()
-            await connection.executemany(statement.sql, rows)  # a transaction by itself, too
+        # Many rows are sent in one go: a statement costs a round trip each time.
+        steps = list(arranged(operation for pending in batch for operation in pending.operations))
+        if len(steps) == 1:
+            await _run_step(connection, steps[0])  # a transaction by itself
             return
         await connection.execute("BEGIN")
-        for operation in rest:
-            await _run_operation(connection, operation)
-        for statement, rows in gathered.items():
-            await connection.executemany(statement.sql, rows)
+        for step in steps:
+            await _run_step(connection, step)
         await connection.execute("COMMIT")
 
     async def _write_apart(self, connection: Any, batch: list[_Pending]) -> dict[int, Exception]:
@@ -483,6 +469,13 @@ class _Writer:
         lookup = lookup_after(operation.change)
         found = lookup and await connection.fetchrow(self._statements[lookup.statement], *lookup.params)
         return refusal(operation.change, found, is_orphan=is_orphan)
+
+
+async def _run_step(connection: Any, step: Operation | Rows) -> None:
+    if isinstance(step, Operation):
+        await _run_operation(connection, step)
+    else:
+        await connection.executemany(step.statement.sql, step.params)
 
 
 async def _run_operation(connection: Any, operation: Operation) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from iskra.interceptors import Points
-from iskra.session_store.operations import Operation, Statement, lookup_after, refusal
+from iskra.session_store.operations import Operation, Statement, arranged, lookup_after, refusal
 from iskra.session_store.sql_store import Decode, Guard, SQLStore
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import DataDirectoryError, IskraError, StorageFullError, StoreError, StoreUnavailableError
@@ -343,21 +343,13 @@ class _Writer:
             _run_operation(connection, batch[0].operations[0])  # a transaction by itself
             return
         connection.execute("BEGIN IMMEDIATE")
-        # Rows to append are gathered and added last, many in one statement: a statement costs a change of threads
-        # each time. They touch nothing that other statements of the batch look at, except when a session is deleted.
-        gathered: dict[Statement, list[tuple[Any, ...]]] = {}
-        may_gather = all(
-            operation.statement.name != "delete_session" for pending in batch for operation in pending.operations
-        )
-        for pending in batch:
-            for operation in pending.operations:
-                if may_gather and operation.statement.is_append:
-                    gathered.setdefault(operation.statement, []).append(operation.params)
-                else:
-                    _run_operation(connection, operation)
-        for statement, rows in gathered.items():
-            for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-                self._append(connection, statement, rows[start : start + _ROWS_PER_STATEMENT])
+        # Many rows in one statement: a statement costs a change of threads each time.
+        for step in arranged(operation for pending in batch for operation in pending.operations):
+            if isinstance(step, Operation):
+                _run_operation(connection, step)
+                continue
+            for start in range(0, len(step.params), _ROWS_PER_STATEMENT):
+                self._append(connection, step.statement, step.params[start : start + _ROWS_PER_STATEMENT])
         connection.execute("COMMIT")
 
     def _append(self, connection: sqlite3.Connection, statement: Statement, rows: list[tuple[Any, ...]]) -> None:

@@ -324,6 +324,18 @@ class StoreConformance:
         await store.apply([CreateTurn(turn), PutStep(step), PutStep(done, expected=StepState.STARTED)])
         assert [found.state for found in await store.steps(ANNA, turn.id)] == [StepState.DONE]
 
+    async def test_nothing_can_be_added_to_what_comes_later(self, store: SessionStore) -> None:
+        session = make_session()
+        turn = make_turn(session)
+        step = PutStep(StepRecord(turn.id, 0, StepKind.TEXT, StepState.DONE, later()))
+        message, event = AppendMessage(make_message(session, 1)), AppendEvent(make_event(session, 1))
+        early_changes: list[Change] = [message, event, PutTranscript("d", session.id, 1)]
+        for early in early_changes:
+            await fails(SessionNotFoundError, store.apply([early, CreateSession(session)]))
+        await store.apply([CreateSession(session), message, event])
+        await fails(TurnNotFoundError, store.apply([step, CreateTurn(turn)]))
+        assert await traces(store, session) == (1, 1, 0, 0)
+
     async def test_nothing_to_change_is_fine(self, store: SessionStore) -> None:
         await store.apply([])
 
