@@ -101,8 +101,8 @@ class Kernel:
             recovered = await turns.recover()
             if recovered:
                 logger.info("going on with unfinished turns", extra={"turns": recovered})
-            stack.push_async_callback(turns.close, settings.shutdown_grace)
             stack.callback(logs.stop)
+            stack.push_async_callback(turns.close, settings.shutdown_grace)
             yield cls(settings, clock, store, bus, points, plugins, llm, approvals, turns, logs, usage)
 
 

@@ -5,14 +5,12 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import orjson
 
-correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
-"""Id of the request that is being served; goes into every log record and event it causes."""
+from iskra.correlation import correlation_id
 
 REDACTED = "[secret]"
 _SHORTEST_SECRET = 8  # shorter values would blank out ordinary words

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -365,6 +368,24 @@ def _secrets(settings: Settings) -> list[str]:
     return [value.get_secret_value() for value in values if value is not None]
 
 
+def _program() -> str:
+    """Return how a person in the present folder calls ``iskra``."""
+    if shutil.which("iskra") is not None:
+        return "iskra"
+    here = Path(sys.executable).with_name("iskra")
+    try:
+        return str(here.relative_to(Path.cwd()))
+    except ValueError:
+        return str(here)
+
+
+def _options(settings: Settings, url: str) -> str:
+    """Return what the program must be told to find this server and its token."""
+    options = "" if url.endswith(":8700") else f" --url {url}"
+    is_default = settings.data_dir == Settings().data_dir or "ISKRA_DATA_DIR" in os.environ
+    return options if is_default else f"{options} --data-dir {shlex.quote(str(settings.data_dir))}"
+
+
 async def _announce(server: Server, redact: Redaction) -> None:
     """Tell the person who started the server how to use it, once it listens."""
     await server.has_started.wait()
@@ -390,7 +411,7 @@ async def _announce(server: Server, redact: Redaction) -> None:
         f'    curl -s {url}/v1/models -H "Authorization: Bearer {shown}"',
         f'    curl -sN {url}/v1/chat/completions -H "Authorization: Bearer {shown}" -H "Content-Type: application/json"'
         + """ -d '{"model": "iskra", "stream": true, "messages": [{"role": "user", "content": "What can you do?"}]}'""",
-        f"    iskra chat{'' if url.endswith(':8700') else f' --url {url}'}",
+        f"    {_program()} chat{_options(settings, url)}",
         "",
     ]
     sys.stdout.write("\n".join(lines) + "\n")

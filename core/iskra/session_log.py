@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from iskra.correlation import correlation_id
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import SessionNotFoundError
 from iskra_sdk.event import Event, EventType, Severity
@@ -188,11 +189,11 @@ class SessionLogs:
             StoreError: Nothing was written or shown.
         """
         async with live.lock:
-            seq = live.last_seq
+            seq, request = live.last_seq, correlation_id.get()
             numbered = []
             for event in events:
                 seq += 1
-                numbered.append(replace(event, seq=seq, session_id=live.id))
+                numbered.append(replace(event, seq=seq, session_id=live.id, correlation_id=request))
             batch = [*changes, *(AppendEvent(event) for event in numbered)]
             reserved = live.reserved_seq
             if seq + RESERVATION // 4 > reserved:

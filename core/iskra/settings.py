@@ -21,7 +21,7 @@ _SHORTCUT_PLUGIN = "openai_compatible"  # what `model_url` is short for a settin
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class AliasSettings(_Section):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iskra.logging_setup import REDACTED, Redaction, correlation_id, escape, set_up_logging
+from iskra.correlation import correlation_id
+from iskra.logging_setup import REDACTED, Redaction, escape, set_up_logging
 
 
 @pytest.fixture

@@ -68,3 +68,8 @@ def test_lists_and_tables_can_stand_in_the_environment() -> None:
     settings = load_settings(environment=environment)
     assert settings.allowed_hosts == ("a", "b")
     assert settings.llm.aliases["fast"].targets == ("x/y",)
+
+
+def test_default_data_directory_is_in_the_home_directory() -> None:
+    assert load_settings(environment={}).data_dir == Path.home() / ".iskra"
+    assert load_settings(environment={}).workspace == Path.cwd()

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from iskra.approvals.chat import new_code
 from iskra.approvals.inspection import fingerprint_of
+from iskra.correlation import correlation_id
 from iskra.session_log import LiveSession, SessionLogs
 from iskra_sdk.approval import (
     ApprovalRequest,
@@ -254,6 +255,7 @@ class ApprovalService:
                     action=f"approval.{state}",
                     target=request.id,
                     data={"tool": request.tool, "hash": closed.hash, "rule": request.rule},
+                    correlation_id=correlation_id.get(),
                 )
             ),
         ]

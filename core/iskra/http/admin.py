@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from iskra import __version__
 from iskra.http.auth import CODE_SECONDS, Authenticator
 from iskra.http.inputs import InstallInput, as_mapping
+from iskra.http.provider_checks import check_providers
 from iskra.http.routing import JSONAnswer, exchange_of, needs, principal_of
 from iskra.http.wire import audit_wire
 from iskra.kernel import Kernel
@@ -103,12 +104,19 @@ def add_admin_routes(
             }
         )
 
+    @router.get("/api/v1/admin/providers", openapi_extra=serves, tags=["admin"])
+    async def read_providers() -> JSONAnswer:
+        """Ask every provider of models whether it works."""
+        return JSONAnswer({"data": await check_providers(kernel)})
+
     @router.get("/api/v1/admin/breakers", openapi_extra=serves, tags=["admin"])
     async def read_breakers() -> JSONAnswer:
         """Read the state of each target's circuit breaker."""
         return JSONAnswer(dict(kernel.llm.breakers()))
 
-    async def mint(request: Request) -> JSONAnswer:
+    @router.post("/api/v1/login-codes", status_code=201, openapi_extra=serves, tags=["admin"])
+    async def mint_login_code(request: Request) -> JSONAnswer:
+        """Make a one-time login for the console."""
         exchange = exchange_of(request)
         code = authenticator.mint_code(exchange.principal)
         await audit(request, "login.code")
@@ -117,16 +125,6 @@ def add_admin_routes(
         return JSONAnswer(
             {"code": code, "path": path, "url": f"{request.url.scheme}://{host}{path}", "expires_in": CODE_SECONDS}, 201
         )
-
-    @router.post("/api/v1/login-codes", status_code=201, openapi_extra=serves, tags=["admin"])
-    async def mint_login_code(request: Request) -> JSONAnswer:
-        """Make a one-time login for the console."""
-        return await mint(request)
-
-    @router.post("/api/v1/admin/login-links", status_code=201, openapi_extra=serves, tags=["admin"])
-    async def mint_login_link(request: Request) -> JSONAnswer:
-        """Make a one-time login for the console; the same as `/api/v1/login-codes`."""
-        return await mint(request)
 
     @router.post("/api/v1/admin/shutdown", status_code=202, openapi_extra=serves, tags=["admin"])
     async def shut_down(request: Request) -> JSONAnswer:
@@ -170,6 +168,7 @@ def add_admin_routes(
                 "principal": {"id": caller.id, "name": caller.name, "permissions": sorted(caller.permissions)},
                 "plugins": dict(kernel.plugins.catalog.generations),
                 "aliases": list(kernel.llm.alias_names()),
+                "targets": {alias: list(one.targets) for alias, one in kernel.settings.aliases.items()},
                 "safe_mode": kernel.settings.safe_mode,
             }
         )

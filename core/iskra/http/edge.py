@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from iskra.correlation import correlation_id
 from iskra.http.exchange import (
     EXCHANGE,
     SECURITY_HEADERS,
@@ -20,7 +21,6 @@ from iskra.http.exchange import (
 )
 from iskra.http.problems import Header, HTTPError, unexpected
 from iskra.http.routing import RawRoute
-from iskra.logging_setup import correlation_id
 from iskra_sdk.errors import IskraError
 
 logger = logging.getLogger(__name__)

@@ -340,6 +340,8 @@ class LLMRouter:
     def _may_retry(self, target: _Target, error: LLMError, give_up: float) -> bool:
         if not error.transient or self._settings.retries == 0 or target.breaker.state is CircuitState.OPEN:
             return False
+        if isinstance(error, ProviderTimeoutError) and error.phase == "total":
+            return False  # a whole answer had its time; a person would not wait for it twice
         wait = error.retry_after or 0.0
         return wait <= _RETRY_AFTER_CAP and self._clock.monotonic() + wait < give_up
 

@@ -288,7 +288,7 @@ def list_providers() -> Call[list[ProviderInfo]]:
 
 def login_link() -> Call[dict[str, Any]]:
     """Make a one-time login address for the console."""
-    return _post(f"{_API}/admin/login-links", _mapping)
+    return _post(f"{_API}/login-codes", _mapping)
 
 
 def endpoints() -> Sequence[tuple[str, str]]:

@@ -82,9 +82,7 @@ def page(browser: Browser, live: RunningServer) -> Iterator[Page]:
     opened = context.new_page()
     opened.on("request", lambda request: None if request.url.startswith(live.url) else foreign.append(request.url))
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    links = httpx.post(
-        f"{live.url}/api/v1/admin/login-links", headers={"Authorization": f"Bearer {live.token}"}, timeout=20
-    )
+    links = httpx.post(f"{live.url}/api/v1/login-codes", headers={"Authorization": f"Bearer {live.token}"}, timeout=20)
     opened.goto(links.json()["url"])
     expect(opened.get_by_label("Message")).to_be_visible()
     yield opened
