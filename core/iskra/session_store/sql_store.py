@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic_core import from_json
@@ -77,8 +77,8 @@ class SQLStore(ABC):
     # What a backend does ----------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def _commit(self, operations: list[Operation]) -> None:
-        """Run all operations in one transaction and return when they are on stable storage."""
+    def _commit(self, operations: list[Operation]) -> Awaitable[None]:
+        """Run all operations in one transaction; what is returned is done when they are on stable storage."""
 
     @abstractmethod
     async def _fetch(self, name: str, params: tuple[Any, ...], decode: Decode[T]) -> list[T]:

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from iskra.interceptors import Points
 from iskra.session_store.operations import Operation, Statement, arranged, lookup_after, refusal
@@ -57,9 +57,8 @@ class SQLiteStore(SQLStore):
             await store._forget_expired_credentials()
         return store
 
-    async def _commit(self, operations: list[Operation]) -> None:
-        if operations:
-            await self._writer.commit(operations)
+    def _commit(self, operations: list[Operation]) -> "asyncio.Future[None]":
+        return self._writer.commit(operations)
 
     async def _fetch(self, name: str, params: tuple[Any, ...], decode: Decode[T]) -> list[T]:
         sql = self._statements[name].sql
@@ -203,9 +202,7 @@ def _is_full(file: Path) -> bool:
 # Writing ---------------------------------------------------------------------------------------------------------
 
 
-class _Pending(NamedTuple):
-    operations: list[Operation]
-    done: "asyncio.Future[None]"
+_Pending = tuple[list[Operation], "asyncio.Future[None]"]
 
 
 class _RefusedError(Exception):
@@ -235,16 +232,19 @@ class _Writer:
     def start(self) -> None:
         self._thread.start()
 
-    async def commit(self, operations: list[Operation]) -> None:
+    def commit(self, operations: list[Operation]) -> "asyncio.Future[None]":
         if self._is_closed:
             raise StoreUnavailableError("The store is closed.")
         done: asyncio.Future[None] = self._loop.create_future()
-        self._pending.append(_Pending(operations, done))
+        if not operations:
+            done.set_result(None)
+            return done
+        self._pending.append((operations, done))
         if not self._is_waking:
             # Once per pass of the loop, so that everything this pass brings lands in one commit.
             self._is_waking = True
             self._loop.call_soon(self._wake)
-        await done
+        return done
 
     def _wake(self) -> None:
         self._is_waking = False
@@ -276,7 +276,7 @@ class _Writer:
                     logger.exception("writing to the database failed unexpectedly")
                     connection = self._recover(connection, exc)
                     failures = dict.fromkeys(range(len(batch)), exc)
-                if not self._report(_resolve, [pending.done for pending in batch], failures):
+                if not self._report(_resolve, [done for _, done in batch], failures):
                     is_last = True
                     break
         if connection is not None:
@@ -288,7 +288,7 @@ class _Writer:
         pending, batch, size = self._pending, [], 0
         while pending and size < _OPERATIONS_PER_COMMIT:
             batch.append(pending.popleft())
-            size += len(batch[-1].operations)
+            size += len(batch[-1][0])
         return batch
 
     def _report(self, callback: Callable[..., None], *args: object) -> bool:
@@ -339,12 +339,12 @@ class _Writer:
         return self._write_apart(connection, batch)
 
     def _write_together(self, connection: sqlite3.Connection, batch: list[_Pending]) -> None:
-        if len(batch) == 1 and len(batch[0].operations) == 1:
-            _run_operation(connection, batch[0].operations[0])  # a transaction by itself
+        if len(batch) == 1 and len(batch[0][0]) == 1:
+            _run_operation(connection, batch[0][0][0])  # a transaction by itself
             return
         connection.execute("BEGIN IMMEDIATE")
         # Many rows in one statement: a statement costs a change of threads each time.
-        for step in arranged(operation for pending in batch for operation in pending.operations):
+        for step in arranged(operation for operations, _ in batch for operation in operations):
             if isinstance(step, Operation):
                 _run_operation(connection, step)
                 continue
@@ -362,9 +362,9 @@ class _Writer:
     def _write_apart(self, connection: sqlite3.Connection, batch: list[_Pending]) -> dict[int, Exception]:
         failures: dict[int, Exception] = {}
         connection.execute("BEGIN IMMEDIATE")
-        for position, pending in enumerate(batch):
+        for position, (operations, _) in enumerate(batch):
             connection.execute("SAVEPOINT one")
-            failure = self._try_all(connection, pending.operations)
+            failure = self._try_all(connection, operations)
             if failure is not None:
                 failures[position] = failure
                 connection.execute("ROLLBACK TO one")
