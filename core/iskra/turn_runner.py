@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
@@ -50,6 +51,23 @@ MOST_RECOVERIES = 5
 _RECOVERIES = "recoveries/"  # key of a turn's count in the kernel's own key-value state
 _KERNEL = "kernel"
 _LONGEST_TITLE = 80  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A checked request for a turn."""
+
+    principal: Principal
+    message: Message
+    model: str
+    agent: str
+    options: Mapping[str, object]
+    key: str
+
+    @property
+    def hash(self) -> str:
+        """What tells a repetition from another request."""
+        return hashlib.sha256(to_json([self.model, self.message.text])).hexdigest()
 
 
 class TurnRunner:
@@ -135,10 +153,13 @@ class TurnRunner:
         if self._is_closing:
             raise ShuttingDownError("The server is stopping and takes no new turns.", retry_after=5)
         message = self._checked(Message.user(clean_text(text)) if isinstance(text, str) else text)
+        if model is None:
+            model = DEFAULT_MODEL if session_id is None else (await self._store.session(principal, session_id)).agent
+        wanted = _Wanted(principal, message, model, self._agent_for(model), options or {}, idempotency_key)
         if session_id is None:
-            starting = self._start_session(principal, message, model or DEFAULT_MODEL, options, history, title)
+            starting = self._start_session(wanted, history, title)
         else:
-            starting = self._start_in(session_id, principal, message, model, options, idempotency_key)
+            starting = self._start_in(session_id, wanted)
         # A client that leaves now must not leave a committed turn behind that nobody runs.
         return await asyncio.shield(self._spawn(starting))
 
@@ -165,124 +186,72 @@ class TurnRunner:
         with self._lease() as lease:
             return self.resolve_model(model, lease.catalog).agent.name
 
-    async def _start_session(
-        self,
-        principal: Principal,
-        message: Message,
-        model: str,
-        options: Mapping[str, object] | None,
-        history: Sequence[Message],
-        title: str,
-    ) -> TurnRecord:
-        agent = self._agent_for(model)
+    async def _start_session(self, wanted: _Wanted, history: Sequence[Message], title: str) -> TurnRecord:
         now = self._clock.now()
         session = Session(
             id=SessionId(new_id("ses")),
-            principal_id=principal.id,
+            principal_id=wanted.principal.id,
             created_at=now,
             updated_at=now,
-            title=clean_text(title) or title_from(message.text),
-            agent=model,
+            title=clean_text(title) or title_from(wanted.message.text),
+            agent=wanted.model,
             reserved_seq=RESERVATION,
         )
         lane = self._new_lane(self._logs.create(session), next_number=1)
-        record = self._draft(lane, principal, message, model, agent, options, "", TurnState.RUNNING)
+        record = self._draft(lane, wanted)
         earlier = [
             _stored(session.id, message_position(0, index), f"{session.id}.{index}", old, record)
             for index, old in enumerate(history, 1)
         ]
-        created = Event(EventType.SESSION_CREATED, {"title": session.title, "agent": model}, at=now)
+        created = Event(EventType.SESSION_CREATED, {"title": session.title, "agent": session.agent}, at=now)
         self._conversations.remember(session.id, history, {})
         return await self._accept(lane, record, [CreateSession(session), *earlier], [created])
 
-    async def _start_in(
-        self,
-        session_id: SessionId,
-        principal: Principal,
-        message: Message,
-        model: str | None,
-        options: Mapping[str, object] | None,
-        key: str,
-    ) -> TurnRecord:
-        if model is None:
-            model = (await self._store.session(principal, session_id)).agent
-        agent = self._agent_for(model)
-        lane = await self._lane(principal, session_id)
+    async def _start_in(self, session_id: SessionId, wanted: _Wanted) -> TurnRecord:
+        lane = await self._lane(wanted.principal, session_id)
         try:
-            if not key:
-                return await self._start_in_lane(lane, principal, message, model, agent, options, key)
-            accepting = lane.accepting.get(key)
+            if not wanted.key:
+                return await self._start_in_lane(lane, wanted)
+            accepting = lane.accepting.get(wanted.key)
             if accepting is None:
-                starting = self._start_once(lane, principal, message, model, agent, options, key)
-                accepting = lane.accepting[key] = self._spawn(starting)
-            return _same_request(await asyncio.shield(accepting), message, model)
+                accepting = lane.accepting[wanted.key] = self._spawn(self._start_once(lane, wanted))
+            return _same_request(await asyncio.shield(accepting), wanted)
         finally:
             self._release(lane)
 
-    async def _start_once(
-        self,
-        lane: SessionLane,
-        principal: Principal,
-        message: Message,
-        model: str,
-        agent: str,
-        options: Mapping[str, object] | None,
-        key: str,
-    ) -> TurnRecord:
+    async def _start_once(self, lane: SessionLane, wanted: _Wanted) -> TurnRecord:
         """Start a turn unless the session has one with this key."""
         try:
-            existing = await self._store.turn_by_key(principal, lane.live.id, key)
-            if existing is not None:
-                return existing
-            return await self._start_in_lane(lane, principal, message, model, agent, options, key)
+            existing = await self._store.turn_by_key(wanted.principal, lane.live.id, wanted.key)
+            return existing or await self._start_in_lane(lane, wanted)
         finally:
-            del lane.accepting[key]
+            del lane.accepting[wanted.key]
 
-    async def _start_in_lane(
-        self,
-        lane: SessionLane,
-        principal: Principal,
-        message: Message,
-        model: str,
-        agent: str,
-        options: Mapping[str, object] | None,
-        key: str,
-    ) -> TurnRecord:
+    async def _start_in_lane(self, lane: SessionLane, wanted: _Wanted) -> TurnRecord:
         if not lane.is_idle and len(lane.queue) >= self._limits.queued_turns:
             raise QueueFullError(
                 f"{len(lane.queue)} messages wait in this session already.",
                 mend="Wait for an answer, or cancel the turn that runs.",
                 retry_after=2,
             )
-        state = TurnState.RUNNING if lane.is_idle else TurnState.QUEUED
-        record = self._draft(lane, principal, message, model, agent, options, key, state)
+        record = self._draft(lane, wanted)
         return await self._accept(lane, record, [UpdateSession(lane.live.id, record.created_at)], [])
 
-    def _draft(
-        self,
-        lane: SessionLane,
-        principal: Principal,
-        message: Message,
-        model: str,
-        agent: str,
-        options: Mapping[str, object] | None,
-        key: str,
-        state: TurnState,
-    ) -> TurnRecord:
+    def _draft(self, lane: SessionLane, wanted: _Wanted) -> TurnRecord:
         return TurnRecord(
             id=TurnId(new_id("trn")),
             session_id=lane.live.id,
-            principal_id=principal.id,
+            principal_id=wanted.principal.id,
             number=lane.next_number,
-            model=model,
-            state=state,
-            input=message,
+            model=wanted.model,
+            state=TurnState.RUNNING if lane.is_idle else TurnState.QUEUED,
+            input=wanted.message,
             created_at=self._clock.now(),
-            agent=agent,
+            agent=wanted.agent,
             first_seq=lane.live.last_seq,
-            idempotency_key=key,
-            request_hash=_request_hash(message, model),
-            options=options or {},
+            idempotency_key=wanted.key,
+            request_hash=wanted.hash,
+            options=wanted.options,
         )
 
     async def _accept(
@@ -480,12 +449,8 @@ def _stored(
     )
 
 
-def _request_hash(message: Message, model: str) -> str:
-    return hashlib.sha256(to_json([model, message.text])).hexdigest()
-
-
-def _same_request(existing: TurnRecord, message: Message, model: str) -> TurnRecord:
-    if existing.request_hash != _request_hash(message, model):
+def _same_request(existing: TurnRecord, wanted: _Wanted) -> TurnRecord:
+    if existing.request_hash != wanted.hash:
         raise IdempotencyConflictError(
             f"The idempotency key {existing.idempotency_key!r} was used for another message of this session.",
             mend="Use a new key for each message.",
