@@ -1,84 +1,199 @@
-"""The README's tour is true: its commands, run against a real server, give what it shows."""
+"""Walks the README's tour: its commands, typed into a shell beside a fresh server, give what it shows."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from core.cli.running_iskra import RunningServer, running_iskra
-from markdown_pages import ROOT
+from markdown_pages import ROOT, CodeBlock, code_blocks
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+BLOCKS = list(code_blocks(README))
+PATIENCE = 60.0  # seconds; a deadline for what the page promises within one
 
+PORT, HOME = "8700", "/home/ada"  # as the page has them
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_iskra(tmp_path_factory.mktemp("tour")) as server:
-        yield server
-
-
-def ask(server: RunningServer, text: str) -> str:
-    """Send one message as the README's shell function does."""
-    body = json.dumps({"model": "iskra", "messages": [{"role": "user", "content": text}]}).encode()
-    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{server.url}/v1/chat/completions", data=body, headers=headers)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own loopback address
-        said: str = json.load(answer)["choices"][0]["message"]["content"]
-        return said
+# What differs from run to run, and what stands for it when page and output are compared.
+MASKS = {
+    r"\b(approve|deny) [0-9A-Z]{4}\b": r"\1 CODE",
+    r"chatcmpl-[0-9a-f]+": "chatcmpl-ID",
+    r'"created":\d+': '"created":TIME',
+    r"login\?code=[\w-]+": "login?code=CODE",
+    r"isk-[\w-]+": "isk-TOKEN",
+    r"Python \d+\.\d+\.\d+": "Python VERSION",
+    r"after [\d.]+ s\b": "after TIME s",
+}
 
 
-def shown(text: str) -> str:
-    """Mask what differs from run to run."""
-    text = re.sub(r"(approve|deny) [A-Z0-9]{4}\b", r"\1 CODE", text)
-    text = re.sub(r"Python \d+\.\d+\.\d+", "Python VERSION", text)
-    return re.sub(r"after [\d.]+ s", "after TIME", text)
+@dataclass(frozen=True)
+class Tour:
+    """A fresh server of somebody whose home holds nothing else."""
+
+    home: Path
+    port: str
+    printed: str
+    """What the server printed when it started."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def plugin_file(self) -> Path:
+        return self.home / ".iskra" / "plugins" / "miles.py"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**_environment(self.home), "ISKRA_URL": self.url}
+
+    def fetch(self, path: str) -> list[dict[str, object]]:
+        token = (self.home / ".iskra" / "token").read_text().strip()
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - our own loopback address
+            data: list[dict[str, object]] = json.load(answer)["data"]
+            return data
+
+    def wait_until_the_plugin_is_seen(self, before: object) -> None:
+        """Wait until the server has taken or refused what was saved."""
+        deadline = time.monotonic() + PATIENCE
+        while self.plugin_status() == before:
+            assert time.monotonic() < deadline, "the server did not notice what was saved"
+
+    def plugin_status(self) -> object:
+        plugins = self.fetch("/api/v1/admin/plugins")
+        return next(((one["generation"], one["error"]) for one in plugins if one["name"] == "miles"), None)
 
 
-def test_question_is_answered_from_the_docs(server: RunningServer) -> None:
-    said = server.iskra("chat", "--url", server.url, "--once", "how do I connect a model?").stdout
-    for line in said.splitlines()[:3]:
-        assert line in README
+def _environment(home: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ISKRA_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
+    return {**inherited, "HOME": str(home), "PATH": path, "TERM": "dumb", "PYTHONUNBUFFERED": "1", "COLUMNS": "500"}
 
 
-def test_command_asks_and_runs_after_the_reply(server: RunningServer) -> None:
-    asked = ask(server, "run python -V")
-    assert shown(asked) in shown(README)
-    code = re.search(r"approve ([A-Z0-9]{4})", asked)
-    assert code is not None
-    assert shown(ask(server, f"approve {code[1]}")) in shown(README)
+@contextmanager
+def fresh_server(home: Path) -> Iterator[Tour]:
+    """Run what ``make run`` runs, on a free port, until the block is left."""
+    log = home / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "iskra", "serve", "--port", "0"],
+            cwd=ROOT,
+            env=_environment(home),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := re.search(r"listens on http://127\.0\.0\.1:(\d+)\n.*? chat\b", log.read_text(), re.DOTALL)):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+        yield Tour(home, found[1], log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
-def test_dropped_plugin_answers_and_survives_a_bad_edit(server: RunningServer) -> None:
-    plugin = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert plugin is not None
-    assert len(plugin[1].splitlines()) < 20
-    file = server.data_dir / "plugins" / "echo.py"
-    file.write_text(plugin[1])
-    command = ("chat", "--url", server.url, "--model", "agent:echo", "--once", "hello")
-    deadline = time.monotonic() + 20
-    while "hello hello" not in server.iskra(*command).stdout:
-        assert time.monotonic() < deadline, "the plugin did not come up"
-    file.write_text("nonsense(")
-    while "SyntaxError" not in (said := server.iskra("plugins", "show", "echo", "--url", server.url).stdout):
-        assert time.monotonic() < deadline, said
-    assert "hello hello" in server.iskra(*command).stdout
-    assert server.iskra("plugins", "disable", "echo", "--url", server.url).returncode == 0
-    assert "hello hello" not in server.iskra(*command).stdout
+def commands_of(block: CodeBlock) -> Iterator[tuple[str, str]]:
+    """Yield each command of a block with the output that the page shows for it."""
+    for entry in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        lines = entry.splitlines(keepends=True)
+        count = next(count for count in range(1, len(lines) + 1) if _is_complete("".join(lines[:count])))
+        yield "".join(lines[:count]), "".join(lines[count:])
 
 
-@pytest.mark.parametrize("kind", ["agents", "tools", "models"])
-def test_table_names_what_is_there(server: RunningServer, kind: str) -> None:
-    if kind == "models":
-        said = server.iskra("models", "--url", server.url).stdout
-        assert "agent:coder" in said
-        return
-    headers = {"Authorization": f"Bearer {server.token}"}
-    request = urllib.request.Request(f"{server.url}/api/v1/{kind}", headers=headers)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own loopback address
-        names = {one["name"] for one in json.load(answer)["data"]}
-    row = re.search(rf"^\| {kind} \|.*$", README, re.MULTILINE)
+def _is_complete(command: str) -> bool:
+    checked = subprocess.run(["bash", "-n"], input=command, capture_output=True, text=True, check=False)
+    return checked.returncode == 0 and not checked.stderr and not command.endswith("\\\n")
+
+
+def masked(text: str) -> str:
+    for pattern, mask in MASKS.items():
+        text = re.sub(pattern, mask, text)
+    return text.strip()
+
+
+def assert_shown(expected: str, output: str, tour: Tour) -> None:
+    """Compare; ``…`` on the page stands for anything."""
+    output = output.replace(str(tour.home), HOME).replace(f"127.0.0.1:{tour.port}", f"127.0.0.1:{PORT}")
+    pattern = re.escape(masked(expected)).replace(re.escape("…"), "[^\0]*?")
+    assert re.fullmatch(pattern, masked(output)), f"the page shows\n{expected}\nbut this came:\n{output}"
+
+
+class Shell:
+    """One bash for the whole tour, as functions and variables are used across commands."""
+
+    def __init__(self, tour: Tour) -> None:
+        self._tour = tour
+        self._history: list[str] = []
+
+    def run(self, command: str) -> str:
+        """Run a command after the assignments and definitions of earlier ones, and return what it prints."""
+        lines = command.replace(f"127.0.0.1:{PORT}", f"127.0.0.1:{self._tour.port}")
+        if re.match(r"\w+(\(\)|=)", lines):
+            self._history.append(lines)
+        done = subprocess.run(
+            ["bash", "-c", "".join(self._history) + lines],
+            cwd=ROOT,
+            env=self._tour.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
+        )
+        return done.stdout
+
+
+def test_the_tour_is_true_to_the_letter(tmp_path: Path) -> None:
+    with fresh_server(tmp_path) as tour:
+        shell = Shell(tour)
+        code = ""
+        for block in BLOCKS:
+            if block.info == "text":
+                assert_shown(block.text, tour.printed[tour.printed.index("  Iskra listens") :], tour)
+            elif block.info == "python":
+                before = tour.plugin_status()
+                tour.plugin_file.write_text(block.text, encoding="utf-8")
+                tour.wait_until_the_plugin_is_seen(before)
+            elif block.info == "console":
+                for command, expected in commands_of(block):
+                    if command.startswith(". "):
+                        continue  # this environment's programs are on the path already
+                    before = tour.plugin_status()
+                    saves = command.endswith("; sleep 1\n")
+                    typed = re.sub(r"approve [0-9A-Z]{4}", f"approve {code}", command).replace("; sleep 1", "")
+                    output = shell.run(typed)
+                    if saves:
+                        tour.wait_until_the_plugin_is_seen(before)
+                    found = re.search(r"Reply `approve ([0-9A-Z]{4})`", output)
+                    code = found[1] if found else code
+                    assert_shown(expected, output, tour)
+        assert code, "the tour approved nothing"
+        assert tour.plugin_status() is not None, "the tour added no plugin"
+
+
+def test_the_plugin_is_as_short_as_the_readme_says() -> None:
+    (plugin,) = [block.text for block in BLOCKS if block.info == "python"]
+    assert len(plugin.splitlines()) < 20
+
+
+@pytest.mark.parametrize("kind", ["agents", "tools"])
+def test_the_table_names_what_is_there(tmp_path: Path, kind: str) -> None:
+    row = re.search(rf"^\| {kind} \|.*$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert row is not None
-    assert names - {"echo"} == set(re.findall(r"`(\w+)`", row[0])) - {"iskra"}
+    with fresh_server(tmp_path) as tour:
+        names = {one["name"] for one in tour.fetch(f"/api/v1/{kind}")}
+    assert names == set(re.findall(r"`(\w+)`", row[0])) - {"iskra"}
