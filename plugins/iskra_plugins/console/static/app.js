@@ -146,7 +146,9 @@ class App {
   }
 
   async refreshLists() {
+    const round = (this.refreshRound = (this.refreshRound ?? 0) + 1);
     const [sessions, approvals] = await Promise.allSettled([api.sessions(), api.approvals()]);
+    if (round !== this.refreshRound) return; // a later look is newer, whichever answer comes first
     if (sessions.reason?.status === 401) {
       this.signedOut();
       return;
@@ -156,7 +158,7 @@ class App {
       this.sessions.replaceChildren(...(rows.length ? rows : [el("li", { class: "muted small" }, t.noChats)]));
       this.markCurrent();
     }
-    this.showWaiting(approvals.value ?? []);
+    if (approvals.value) this.showWaiting(approvals.value);
   }
 
   showWaiting(approvals) {

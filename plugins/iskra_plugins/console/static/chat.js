@@ -152,7 +152,7 @@ export class Chat {
       onEvent: (event) => {
         if (!conversation.apply(event)) return;
         if (conversation.needsResync) this.stream?.restart();
-        if (event.type.startsWith("turn.") || event.type === "session.updated") this.page.onChange();
+        if (/^(turn|approval)\.|^session\.updated$/.test(event.type)) this.page.onChange();
         if (isCurrent()) this.schedule();
       },
       onState: (state, error) => isCurrent() && this.connectionChanged(state, error),
