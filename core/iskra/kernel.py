@@ -64,11 +64,18 @@ class Kernel:
             stack.push_async_callback(store.close)
             bus = InProcessEventBus(points)
             stack.push_async_callback(bus.aclose)
-            usage = UsageMeter(store, clock)
+            usage = UsageMeter(store, clock, settings.limits)
+            await usage.load()
             stack.push_async_callback(usage.write)
             logs = SessionLogs(store, bus, clock)
             llm = LLMRouter(
-                settings.llm, settings.aliases, clock=clock, bus=bus, points=points, record_usage=usage.record
+                settings.llm,
+                settings.aliases,
+                clock=clock,
+                bus=bus,
+                points=points,
+                record_usage=usage.record,
+                admit=usage.admit,
             )
             facilities = Facilities()
             plugins = PluginHost(settings, store=store, bus=bus, points=points, clock=clock, facilities=facilities)

@@ -92,6 +92,10 @@ class LimitSettings(_Section):
     """Budget of a model call's messages."""
     requests_per_minute: Annotated[int, Field(ge=0)] = 0
     """Requests one principal may send a minute; 0 for no limit."""
+    tokens_per_day: Annotated[int, Field(ge=0)] = 0
+    """Model tokens one principal may use a day (UTC); 0 for no limit."""
+    agent_tokens_per_day: Mapping[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """Agent → model tokens it may use a day for one principal."""
 
 
 class PluginSettings(_Section):

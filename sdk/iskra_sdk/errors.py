@@ -40,6 +40,7 @@ and the facts are attributes::
     │   ├── ProviderProtocolError     the upstream's answer cannot be understood (transient)
     │   ├── ProviderRejectedError     the upstream refused this request (do not repeat it)
     │   ├── StreamInterruptedError    the stream broke after the first token
+    │   ├── BudgetExceededError       the day's tokens are used up
     │   ├── CircuitOpenError          the target failed too often and is resting
     │   └── AllTargetsFailedError     no target of the alias could answer
     ├── ToolError                     tell the model; the turn goes on
@@ -358,6 +359,13 @@ class StreamInterruptedError(LLMError):
 
     code = "stream_interrupted"
     is_provider_fault = True
+
+
+class BudgetExceededError(LLMError):
+    """The principal, or one agent for it, has used up the day's tokens; no model was called."""
+
+    code = "budget_exceeded"
+    http_status = 429
 
 
 class CircuitOpenError(LLMError):

@@ -107,12 +107,14 @@ class LLMRouter:
         bus: EventBus,
         points: Points,
         record_usage: Callable[[Caller, str, Usage], None],
+        admit: Callable[[Caller], None] | None = None,
     ) -> None:
         self._settings = settings
         self._aliases = dict(aliases)
         self._clock = clock
         self._bus = bus
         self._record_usage = record_usage
+        self._admit = admit
         self._request_slot = points.slot(Point.LLM_REQUEST)
         self._stream_slot = points.slot(Point.LLM_STREAM)
         self._targets: dict[str, _Target] = {}
@@ -261,6 +263,8 @@ class LLMRouter:
         return answer
 
     def _prepared(self, request: LLMRequest) -> LLMRequest:
+        if self._admit is not None:
+            self._admit(request.caller)
         if request.connect_timeout == self._settings.connect_timeout:
             return request
         return replace(request, connect_timeout=self._settings.connect_timeout)
