@@ -382,7 +382,7 @@ def _program() -> str:
 def _options(settings: Settings, url: str) -> str:
     """Return what the program must be told to find this server and its token."""
     options = "" if url.endswith(":8700") else f" --url {url}"
-    is_default = settings.data_dir == Settings().data_dir or "ISKRA_DATA_DIR" in os.environ
+    is_default = settings.data_dir == Settings().data_dir
     return options if is_default else f"{options} --data-dir {shlex.quote(str(settings.data_dir))}"
 
 

@@ -1,6 +1,7 @@
 """Approvals: rules as data, requests as rows, decisions bound to a hash."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,7 +55,8 @@ class ApprovalRule:
         principals: Globs of user ids.
         plugins: Globs of the names of the plugins that own the tool.
         arguments: Argument name to a glob its text must match, e.g. ``{"path": "docs/*"}``. A glob is no
-            path check: ``*`` also matches ``/``. A missing argument does not match.
+            path check: ``*`` also matches ``/``. A missing argument does not match, and an *allow* rule never
+            matches a value with the path segment ``..``.
         timeout: Seconds a request stays open; ``None`` for the setting's default.
         on_timeout: What happens then; ``None`` for the setting's default (reject).
         reason: Shown to whoever is asked or refused.
@@ -81,10 +83,19 @@ class ApprovalRule:
             and _fits(self.principals, call.principal_id)
             and _fits(self.plugins, call.plugin)
             and all(
-                name in call.arguments and fnmatchcase(str(call.arguments[name]), glob)
+                name in call.arguments and self._argument_fits(str(call.arguments[name]), glob)
                 for name, glob in self.arguments.items()
             )
         )
+
+    def _argument_fits(self, value: str, glob: str) -> bool:
+        """Match one argument; what an *allow* rule matches must not lead elsewhere by ``..``."""
+        if self.verdict is Verdict.ALLOW and _CLIMBS.search(value):
+            return False
+        return fnmatchcase(value, glob)
+
+
+_CLIMBS = re.compile(r"(?:^|[\\/])\.\.(?:[\\/]|$)")
 
 
 def _fits(globs: Sequence[str], value: str) -> bool:

@@ -82,3 +82,11 @@ def test_foreign_rules_never_weaken_the_default(rules: list[tuple[str, Verdict]]
     foreign = [Owned(ApprovalRule(str(n), v), p, 1) for n, (p, v) in enumerate(rules) if p != "workspace"]
     ruled = policy.rule(facts(risk), foreign).verdict
     assert strictness.index(ruled) >= strictness.index(policy.rule(facts(risk)).verdict)
+
+
+@pytest.mark.parametrize("path", ["docs/../Makefile", "docs/..", "docs/a/../../x", "docs\\..\\x"])
+def test_path_that_climbs_is_not_allowed_by_a_glob(path: str) -> None:
+    rules = (RuleSettings(name="docs", verdict=Verdict.ALLOW, arguments={"path": "docs*"}),)
+    policy = ApprovalPolicy(ApprovalSettings(rules=rules))
+    assert policy.rule(facts(path=path)).verdict is Verdict.ASK
+    assert policy.rule(facts(path="docs/a..b.md")).verdict is Verdict.ALLOW
