@@ -11,6 +11,7 @@ and the facts are attributes::
     │   ├── PluginDependencyError     a required plugin is missing, disabled or in a cycle
     │   ├── PluginConflictError       two plugins claim one name
     │   ├── PluginLoadError           the code cannot be imported or started
+    │   │   └── PluginExtraError      an optional package it needs is not installed
     │   ├── PluginSettingsError       the settings do not fit the plugin's schema
     │   └── PluginBlockedLoopError    plugin code held the event loop and was interrupted
     ├── BadInputError                 change the request
@@ -138,6 +139,12 @@ class PluginLoadError(PluginError):
     """The plugin's code cannot be imported, or one of its hooks or its lifespan failed."""
 
     code = "plugin_load"
+
+
+class PluginExtraError(PluginLoadError):
+    """An optional package that the plugin needs is not installed; nothing is wrong with the plugin."""
+
+    code = "plugin_extra"
 
 
 class PluginSettingsError(PluginError):

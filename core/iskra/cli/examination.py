@@ -227,6 +227,8 @@ def _server(client: IskraClient) -> Iterator[Finding]:
 
 def _plugin_state(name: str, state: str, error: Any) -> Finding:
     subject = f"plugin {name}"
+    if state == "unavailable" and error:
+        return Finding(subject, f"left out; to use it: {error.get('mend', '')}")
     if error:
         return _problem(subject, str(error.get("message", state)), str(error.get("mend") or f"iskra check {name}"))
     if state in ("running", "disabled"):

@@ -46,6 +46,7 @@ from iskra_sdk.errors import (
     PluginConflictError,
     PluginDependencyError,
     PluginError,
+    PluginExtraError,
     PluginLoadError,
     PluginNotFoundError,
     ShuttingDownError,
@@ -606,7 +607,7 @@ class PluginHost:
                 )
         for module, package in manifest.extras.items():
             if not _is_installed(module):
-                raise PluginLoadError(
+                raise PluginExtraError(
                     source.name, f"it needs {module!r}, which is not installed.", mend=f'Run `pip install "{package}"`.'
                 )
 
@@ -699,6 +700,9 @@ class PluginHost:
     async def _failed(self, plugin: _Plugin, error: PluginError, *, is_start: bool) -> None:
         """Put a failure into status, log and event; too many failed starts put the plugin into quarantine."""
         plugin.error = error
+        if isinstance(error, PluginExtraError):
+            logger.info("plugin left out", extra={"plugin": plugin.name, "reason": str(error)})
+            return
         logger.error("plugin not loaded", extra={"plugin": plugin.name, "reason": str(error)})
         self._publish(
             EventType.ERROR,
@@ -971,6 +975,8 @@ class PluginHost:
             state = PluginState.RUNNING
         elif not self._is_wanted(plugin):
             state = PluginState.DISABLED
+        elif isinstance(error, PluginExtraError):
+            state = PluginState.UNAVAILABLE
         else:
             state = PluginState.FAILED
         return PluginStatus(

@@ -16,6 +16,8 @@ class PluginState(StrEnum):
     DISABLED = "disabled"
     FAILED = "failed"
     """Found, but it cannot be used; ``error`` says why."""
+    UNAVAILABLE = "unavailable"
+    """An optional package it needs is not installed; ``error`` names the command that installs it."""
     QUARANTINED = "quarantined"
     """It failed too often; an admin enables it again, or its code changes."""
 

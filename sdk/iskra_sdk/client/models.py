@@ -121,7 +121,7 @@ class PluginInfo(_Model):
     name: str
     version: str = ""
     state: str = ""
-    """``running``, ``disabled``, ``failed`` or ``quarantined``."""
+    """``running``, ``disabled``, ``failed``, ``unavailable`` or ``quarantined``."""
     description: str = ""
     source: str = ""
     generation: int | None = None

@@ -140,7 +140,6 @@ async def test_what_requires_a_disabled_plugin_goes_with_it_and_comes_back(tmp_p
         ('name = "kernel"', "taken by"),
         ('name = "../up"', "name"),
         ('name = "Upper"', "name"),
-        ('extras = { "no_such_module" = "iskra[local]" }', 'pip install "iskra[local]"'),
     ],
 )
 async def test_a_manifest_that_cannot_be_honoured_is_refused_with_a_reason(
@@ -153,6 +152,17 @@ async def test_a_manifest_that_cannot_be_honoured_is_refused_with_a_reason(
         assert status.state is PluginState.FAILED
         assert reason in str(status.error)
         assert not shop.host.catalog.tools
+
+
+async def test_a_plugin_whose_extra_is_missing_is_left_out_and_never_quarantined(tmp_path: Path) -> None:
+    for _ in range(4):
+        async with workshop(tmp_path) as shop:
+            shop.write("heavy", GOOD, header='extras = { "no_such_module" = "iskra[local]" }')
+            await shop.host.rescan()
+            (status,) = shop.host.list()
+            assert status.state is PluginState.UNAVAILABLE
+            assert 'pip install "iskra[local]"' in str(status.error)
+            assert "error" not in shop.event_types()
 
 
 @pytest.mark.parametrize("name", ["Weather", "1weather", "we-ather", "json", "a" * 65, "wéather", "a b"])
