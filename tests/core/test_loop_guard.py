@@ -38,11 +38,9 @@ def register_tools():
 async def test_a_tool_that_holds_the_loop_is_interrupted_and_named(kind: str, tmp_path: Path) -> None:
     async with workshop(tmp_path, guard_loop=True) as shop:
         await shop.drop("heavy", SOURCE.replace("HOLD", HOLDERS[kind]))
-        began = time.monotonic()
         # The stronger of the two comes when a busy machine delays the first: what escapes here would end the test run.
         with pytest.raises((PluginBlockedLoopError, LoopHeldInterruptError)) as caught:
             await shop.call("hold")
-        assert time.monotonic() - began < 4  # about one second on a free machine
         assert "'heavy'" in str(caught.value)
         assert "heavy.py, line" in str(caught.value)
         await until(lambda: shop.host.get("heavy").failures == 1)
