@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -198,10 +197,9 @@ class ApprovalService:
         try:
             await asyncio.wait((sleeper, changed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sleeper, changed):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            sleeper.cancel()
+            changed.cancel()
+            await asyncio.wait((sleeper, changed))  # unlike awaiting them, this tells our own cancellation from theirs
 
     async def _expire(self, approval_id: ApprovalId) -> None:
         request = await self._store.approval(SYSTEM, approval_id)

@@ -69,8 +69,7 @@ class WatchedClient:
         self._watch.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await asyncio.wait((self._watcher,))
         if not self.is_gone or self._task is None:
             return False
         is_ours = self._task.uncancel() <= self._cancelling
@@ -145,8 +144,7 @@ class ClientWatch:
         """Stop looking."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
 
     def discard(self, client: WatchedClient) -> None:
         """Forget a client that has its answer."""
