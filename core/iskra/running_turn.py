@@ -38,6 +38,7 @@ from iskra_sdk.session_store import (
 )
 from iskra_sdk.tool import Tool
 from iskra_sdk.turn import AgentCard, ReasoningDelta, TextDelta, TurnEvent
+from iskra_sdk.untrusted import RULE
 from iskra_sdk.voice import Voice
 
 MOST_HANDOFFS = 8
@@ -353,6 +354,8 @@ class RunningTurn:
     ) -> LLMRequest:
         agent, voice = self._agent, self._voice
         system = agent.system_prompt(self) if prompt is None else prompt
+        if self.tools:
+            system = f"{system}\n\n{RULE}".lstrip()
         if voice is not None:
             system = f"{voice.preamble}\n\n{system}"
         strategy = self.services.choose_context_strategy(self.catalog)
@@ -379,7 +382,7 @@ class RunningTurn:
         await self._finish_text()
         results = await self._tool_runner.run(calls)
         for call, result in zip(calls, results, strict=True):
-            self.messages.append(Message.tool(call.id, result.model_text))
+            self.messages.append(result.message(call))
         return results
 
     async def call_tool(self, name: str, arguments: Mapping[str, object]) -> ToolResult:

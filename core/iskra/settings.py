@@ -67,6 +67,7 @@ class RuleSettings(_Section):
     timeout: Seconds | None = None
     on_timeout: TimeoutAction | None = None
     reason: str = ""
+    even_untrusted: bool = False
 
 
 class ApprovalSettings(_Section):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from iskra.approvals.chat import new_code
 from iskra.approvals.inspection import fingerprint_of, preview_of
+from iskra.approvals.provenance import untrusted_source
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.turn_journal import Journal
 from iskra.turn_services import TurnServices
@@ -47,6 +48,7 @@ LONGEST_EVENT_CONTENT = 2_000  # characters an event shows of it
 _CODE_ATTEMPTS = 5
 
 CHANGED = "What this call would act on has changed since you approved it. Look again."
+UNTRUSTED = "It acts on text that {source} returned and that you did not write, so no rule may allow it for you."
 INTERRUPTED = (
     "The server stopped while this call was running, so it may or may not have taken effect. Approve to run it again."
 )
@@ -62,6 +64,7 @@ class CallingTurn(Protocol):
     catalog: Catalog
     journal: Journal
     services: TurnServices
+    messages: MutableSequence[Message]
     tools: Mapping[str, Tool]
     owned_tools: Mapping[str, Owned[Tool]]
 
@@ -188,7 +191,7 @@ class ToolRunner:
         if owned is None:
             offered = ", ".join(sorted(turn.tools)) or "none"
             error = ToolError(f"There is no tool {job.call.name!r} for this agent.", mend=f"Its tools: {offered}.")
-            job.result = _failure(error)
+            job.result = _refused(error)
             return
         job.tool, job.plugin = owned.value, owned.plugin
         try:
@@ -198,13 +201,13 @@ class ToolRunner:
             if job.state is StepState.STARTED and not job.tool.is_repeatable:
                 job.request = await self._request(job, self._interrupted)
             elif job.state is None:
-                ruling = self._rule(job)
+                ruling = await self._rule(job)
                 if ruling.verdict is Verdict.ASK:
                     job.request = await self._request(job, ruling)
         except IskraError as exc:
-            job.result = _failure(exc)
+            job.result = _refused(exc)
 
-    def _rule(self, job: _Job) -> Ruling:
+    async def _rule(self, job: _Job) -> Ruling:
         tool, arguments = job.ready
         turn = self._turn
         facts = CallFacts(
@@ -219,6 +222,10 @@ class ToolRunner:
         if ruling.verdict is Verdict.DENY:
             reason = f": {ruling.reason}" if ruling.reason else "."
             raise ToolDeniedError(f"The rule {ruling.rule!r} denies this call{reason}", mend="Do not repeat it.")
+        if ruling.verdict is Verdict.ALLOW and job.has_effect and not ruling.even_untrusted:
+            source = await untrusted_source(tool, arguments, turn.messages, turn.tools, ruling)
+            if source is not None:
+                return self._services.policy.kernel_ruling("untrusted", UNTRUSTED.format(source=source))
         return ruling
 
     @property
@@ -296,7 +303,7 @@ class ToolRunner:
         self._started.pop(job.index, None)
         changes: list[Change] = [self._step(job, StepState.DONE)]
         if job.message_index is not None:
-            changes.append(turn.append_message(job.message_index, Message.tool(job.call.id, result.model_text)))
+            changes.append(turn.append_message(job.message_index, result.message(job.call)))
         facts: dict[str, Any] = {"seconds": seconds}
         content = result.content[:LONGEST_EVENT_CONTENT]
         if result.is_error:
@@ -317,6 +324,7 @@ class ToolRunner:
                 "data": job.result.data,
                 "is_error": job.result.is_error,
                 "error_code": job.result.error_code,
+                "is_trusted": job.result.is_trusted,
             }
         step = StepRecord(
             turn_id=self._turn.id,
@@ -387,7 +395,7 @@ class ToolRunner:
         if job.request.state is ApprovalState.APPROVED:
             job.arguments = from_json(job.request.arguments)
             return True
-        job.result = _failure(_refusal(job.request, was_interrupted=job.state is StepState.UNKNOWN))
+        job.result = _refused(_refusal(job.request, was_interrupted=job.state is StepState.UNKNOWN))
         return False
 
     async def _is_stale(self, job: _Job) -> bool:
@@ -476,6 +484,11 @@ async def _same(result: ToolResult) -> ToolResult:
 
 def _failure(error: IskraError) -> ToolResult:
     return ToolResult(str(error), is_error=True, error_code=error.code)
+
+
+def _refused(error: IskraError) -> ToolResult:
+    """Return the result of a call that never reached its tool: why is the kernel's word, or a person's."""
+    return ToolResult(str(error), is_error=True, error_code=error.code, is_trusted=True)
 
 
 def _recorded_result(step: StepRecord) -> ToolResult:

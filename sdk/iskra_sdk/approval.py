@@ -60,6 +60,8 @@ class ApprovalRule:
         timeout: Seconds a request stays open; ``None`` for the setting's default.
         on_timeout: What happens then; ``None`` for the setting's default (reject).
         reason: Shown to whoever is asked or refused.
+        even_untrusted: Of an *allow* rule: also for arguments that stem from what tools returned. Without it such a
+            call asks, for nobody knows who wrote that text.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ApprovalRule:
     timeout: float | None = None
     on_timeout: TimeoutAction | None = None
     reason: str = ""
+    even_untrusted: bool = False
 
     def matches(self, call: "CallFacts") -> bool:
         """Return whether all conditions hold for a call."""
@@ -116,13 +119,21 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The verdict on one call and where it comes from."""
+    """The verdict on one call and where it comes from.
+
+    Attributes:
+        rule: The rule's name, with whose it is, e.g. ``settings:docs``.
+        arguments: What the rule itself says of the arguments, as globs.
+        even_untrusted: See :class:`ApprovalRule`.
+    """
 
     verdict: Verdict
     rule: str
     reason: str = ""
     timeout: float = 3600.0
     on_timeout: TimeoutAction = TimeoutAction.REJECT
+    arguments: Sequence[str] = ()
+    even_untrusted: bool = False
 
 
 def canonical_arguments(arguments: Mapping[str, object]) -> str:

@@ -6,6 +6,8 @@ from typing import Any, Literal, cast
 
 from pydantic_core import from_json, to_json
 
+from iskra_sdk.untrusted import mark
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -148,6 +150,8 @@ class ToolResult:
         data: The typed result, JSON-able, for programs; ``None`` when the text is all there is.
         is_error: The call failed; ``content`` says how.
         error_code: Code of the error, e.g. ``tool_timeout``; empty on success.
+        is_trusted: The content is the server's own or a person's words, e.g. why a call was refused. A tool has no
+            reason to set it.
     """
 
     content: str
@@ -155,8 +159,11 @@ class ToolResult:
     is_error: bool = False
     error_code: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    is_trusted: bool = False
 
-    @property
-    def model_text(self) -> str:
-        """What the model is told: the content, marked as an error of a kind where the call failed."""
-        return f"Error ({self.error_code or 'tool_failed'}): {self.content}" if self.is_error else self.content
+    def message(self, call: ToolCall) -> Message:
+        """Return the message that tells the model: the content, marked as untrusted, and as an error if it is one."""
+        text = self.content if self.is_trusted else mark(self.content, call.name)
+        if self.is_error:
+            text = f"Error ({self.error_code or 'tool_failed'}): {text}"
+        return Message.tool(call.id, text)

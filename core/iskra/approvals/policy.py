@@ -56,4 +56,6 @@ class ApprovalPolicy:
             reason=rule.reason,
             timeout=self._settings.timeout if rule.timeout is None else rule.timeout,
             on_timeout=rule.on_timeout or self._settings.on_timeout,
+            arguments=tuple(rule.arguments.values()),
+            even_untrusted=rule.even_untrusted,
         )

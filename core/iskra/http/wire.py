@@ -1,7 +1,9 @@
 """Stored records as the native API shows them."""
 
 from iskra_sdk.approval import ApprovalRequest
+from iskra_sdk.message import Message
 from iskra_sdk.session_store import AuditEntry, Session, StepRecord, StoredMessage, TurnRecord
+from iskra_sdk.untrusted import unmark
 
 Document = dict[str, object]
 
@@ -51,6 +53,13 @@ def step_wire(step: StepRecord) -> Document:
     }
 
 
+def _as_returned(message: Message) -> Document:
+    """Return a message for people: what a tool returned without the marks that are for the model."""
+    if message.role != "tool":
+        return dict(message.wire)
+    return {**message.wire, "content": unmark(message.text)}
+
+
 def message_wire(message: StoredMessage) -> Document:
     """Return a message of a session."""
     return {
@@ -59,7 +68,7 @@ def message_wire(message: StoredMessage) -> Document:
         "turn_id": message.turn_id,
         "position": message.position,
         "agent": message.agent,
-        "message": dict(message.message.wire),
+        "message": _as_returned(message.message),
         "created_at": message.created_at,
     }
 

@@ -18,6 +18,7 @@ from iskra_plugins.offline.tool_choice import (
     read_arguments,
 )
 from iskra_sdk import Message, ToolCall, ToolSpec
+from iskra_sdk.untrusted import unmark
 
 MOST_CALLS = 20
 """Tool calls one message may ask for."""
@@ -87,7 +88,7 @@ def plan(messages: Sequence[Message], tools: Iterable[ToolSpec | Mapping[str, ob
     rounds = [message for message in done if message.role == "assistant" and message.tool_calls]
     if reading.reply is not None and not rounds:
         return reading.reply
-    results = {message.tool_call_id or "": message.text for message in done if message.role == "tool"}
+    results = {message.tool_call_id or "": unmark(message.text) for message in done if message.role == "tool"}
     outcomes = _outcomes(reading.steps, rounds, results)
     failed = any(outcome.has_failed for outcome in outcomes)
     if len(rounds) < len(reading.steps) and not failed:

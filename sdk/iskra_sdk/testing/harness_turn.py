@@ -163,7 +163,7 @@ class HarnessTurn:
         self._finish_own_text()
         results = [await self._run(call) for call in calls]
         for call, result in zip(calls, results, strict=True):
-            self.messages.append(Message.tool(call.id, result.model_text))
+            self.messages.append(result.message(call))
         return results
 
     async def call_tool(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
@@ -249,7 +249,7 @@ class HarnessTurn:
                 raise ToolDeniedError(f"The call of {tool.name!r} was denied.")
             return await self._execute(tool, call, arguments)
         except IskraError as exc:
-            return ToolResult(str(exc), is_error=True, error_code=exc.code)
+            return ToolResult(str(exc), is_error=True, error_code=exc.code, is_trusted=True)
 
     async def _execute(self, tool: Tool, call: ToolCall, arguments: Mapping[str, object]) -> ToolResult:
         context = ToolContext(

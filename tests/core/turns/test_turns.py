@@ -23,6 +23,7 @@ from iskra_sdk.session_store import SessionStore
 from iskra_sdk.testing.scripted_model import Pause
 from iskra_sdk.tool import ToolContext, tool
 from iskra_sdk.turn import Turn, TurnEvent
+from iskra_sdk.untrusted import mark
 from turn_kit import ALICE, BOB, call, shown_text, turn_kit, types
 
 
@@ -60,7 +61,7 @@ async def test_tool_loop_gives_the_result_back_to_the_model(store: SessionStore)
         ]
         last_request = kit.model.requests[-1]
         assert [message.role for message in last_request.messages] == ["system", "user", "assistant", "tool"]
-        assert last_request.messages[-1].text == "42"
+        assert last_request.messages[-1].text == mark("42", "double")
 
 
 async def test_next_turn_sees_the_conversation_so_far(store: SessionStore) -> None:
@@ -69,7 +70,13 @@ async def test_next_turn_sees_the_conversation_so_far(store: SessionStore) -> No
         await kit.finish(first)
         await kit.ask("more", session_id=first.session_id)
         seen = [(message.role, message.text) for message in kit.model.requests[-1].messages[1:]]
-        assert seen == [("user", "one"), ("assistant", ""), ("tool", "2"), ("assistant", "two"), ("user", "more")]
+        assert seen == [
+            ("user", "one"),
+            ("assistant", ""),
+            ("tool", mark("2", "double")),
+            ("assistant", "two"),
+            ("user", "more"),
+        ]
     async with turn_kit(store, "after a restart") as kit:
         await kit.ask("and more", session_id=first.session_id)
         roles = [message.role for message in kit.model.requests[-1].messages]
