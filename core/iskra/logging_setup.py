@@ -1,5 +1,6 @@
 """Logs: text or JSON, one line per record, without secrets."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -77,6 +78,14 @@ class _LineFormatter(logging.Formatter):
         return escape(self._redact(" ".join(parts)))
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Never raises: a log that cannot be written must not end what is logged about."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
+        with contextlib.suppress(OSError, ValueError):  # the stream it would tell of may be closed as well
+            super().handleError(record)
+
+
 def _quoted(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     return repr(text) if " " in text else text
@@ -96,7 +105,7 @@ def set_up_logging(
 ) -> Redaction:
     """Send all logs through one handler and return its redaction, which learns secrets that turn up later."""
     redact = Redaction(secrets)
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_LineFormatter(redact, as_json=style == "json"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

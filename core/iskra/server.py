@@ -39,6 +39,7 @@ _HEAD_LIMIT = 65_536  # bytes of a request's head
 _HEADERS_LIMIT = 128
 _HEAD_SECONDS = 20.0  # a head that is not complete by then is given up
 _SOCKET_MESSAGE_LIMIT = 1_048_576
+_SOCKET_BACKLOG_LIMIT = 4 * 1_048_576  # bytes that wait to be sent while the peer keeps asking for more
 _SOCKET_PING_EVERY = 20.0
 _SOCKET_PONG_WITHIN = 12.0
 _LAST_WORDS = 3.0  # seconds that streams get to say how they ended, after the turns' grace
@@ -90,7 +91,12 @@ class _BoundedHTTP(HttpToolsProtocol):
 
 
 class _AbortableWebSocket(WebSocketsSansIOProtocol):
-    """Lets the application cut a socket whose reader stalls."""
+    """Lets the application cut a socket whose reader stalls, and cuts one that asks for answers and never reads."""
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > _SOCKET_BACKLOG_LIMIT:
+            self.transport.abort()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -155,8 +161,7 @@ class Server(uvicorn.Server):
             await self.serve(sockets=[self._socket])
         finally:
             self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+            await asyncio.wait((self._sweeper,))
             await self.layer.watch.aclose()
 
     @contextlib.contextmanager
@@ -330,8 +335,7 @@ async def _serve(settings: Settings, sock: socket.socket, token: str, redact: Re
                     await server.serve_kernel(kernel)
                 finally:
                     announcement.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await announcement
+                    await asyncio.wait((announcement,))
         except asyncio.CancelledError:
             if not is_stopping:
                 raise
@@ -414,5 +418,6 @@ async def _announce(server: Server, redact: Redaction) -> None:
         f"    {_program()} chat{_options(settings, url)}",
         "",
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it, e.g. in a pipe that was closed
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()

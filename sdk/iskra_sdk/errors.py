@@ -435,9 +435,10 @@ class JournalMismatchError(TurnError):
 
 
 class TooManyStepsError(TurnError):
-    """The agent used up its steps without finishing."""
+    """The agent used up its steps without finishing, or its model asked for too many tool calls at once."""
 
     code = "too_many_steps"
+    http_status = 422  # the same message would go the same way: clients must not repeat it by themselves
 
 
 class SubscriberTooSlowError(IskraError):

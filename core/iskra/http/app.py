@@ -227,6 +227,8 @@ def _body(properties: dict[str, Any], *, required: list[str], **more: object) ->
 
 async def _render_error(request: Request, error: Exception) -> Response:
     """Render what the framework's routes raise as the edge renders the rest."""
+    if request.scope["type"] == "websocket":
+        raise error  # the framework would drop the answer; the edge refuses the handshake
     exchange: Exchange = request.scope[EXCHANGE]
     known = _as_iskra_error(error, exchange.correlation_id)
     status, headers, body = render(known, exchange.path, exchange.correlation_id)

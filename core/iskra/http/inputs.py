@@ -1,7 +1,7 @@
 """What clients may send to the native API: its own models, apart from what is stored."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -10,23 +10,41 @@ from iskra_sdk.errors import BadInputError
 from iskra_sdk.message import clean_text
 
 METADATA_BYTES = 16_384
+ARGUMENTS_BYTES = 1_048_576
+"""Of a tool call that a person edits, e.g. the whole text of a file."""
 
 Text = Annotated[str, AfterValidator(clean_text)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
-def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+def _bounded(value: dict[str, Any], limit: int = METADATA_BYTES) -> dict[str, Any]:
     try:
         encoded = orjson.dumps(value)
     except (TypeError, ValueError) as exc:
         raise ValueError("it has something that JSON cannot hold") from exc
-    if len(encoded) > METADATA_BYTES:
-        raise ValueError(f"it may have {METADATA_BYTES} bytes at most")
-    cleaned: dict[str, Any] = orjson.loads(encoded.replace(b"\\u0000", "\N{REPLACEMENT CHARACTER}".encode()))
-    return cleaned
+    if len(encoded) > limit:
+        raise ValueError(f"it may have {limit} bytes at most")
+    cleaned: dict[str, Any] = orjson.loads(encoded)
+    return cast("dict[str, Any]", _cleaned(cleaned)) if b"\\u0000" in encoded else cleaned
+
+
+def _cleaned(value: object) -> object:
+    """Clean all text in a JSON value; a backslash followed by ``u0000`` is text like any other."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _arguments(value: dict[str, Any]) -> dict[str, Any]:
+    return _bounded(value, ARGUMENTS_BYTES)
 
 
 JSONObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
+Arguments = Annotated[dict[str, Any], AfterValidator(_arguments)]
 
 
 class Input(BaseModel):
@@ -88,7 +106,7 @@ class DecisionInput(Input):
 
     decision: Literal["approve", "deny"]
     remark: Annotated[Text, Field(max_length=2000)] = ""
-    arguments: JSONObject | None = None
+    arguments: Arguments | None = None
 
 
 class InstallInput(Input):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from iskra.http.auth import Authenticator, require_same_origin
 from iskra.http.exchange import EXCHANGE, Exchange
@@ -69,9 +69,13 @@ class PluginDispatcher:
 
     async def _call(self, owned: Owned[PluginRoutes], scope: Scope, receive: Receive, send: Send) -> None:
         """Call the plugin's application; whatever it raises is its failure and not the server's."""
+        exchange: Exchange = scope[EXCHANGE]
+        is_websocket = scope["type"] == "websocket"
         failure: BaseException
         try:
-            await owned.value.app(scope, receive, send)
+            await owned.value.app(scope, receive, _noted(exchange, send) if is_websocket else send)
+            if is_websocket and not exchange.is_started:
+                raise HTTPError(404, "There is no WebSocket at this path.", mend="See /docs for what there is.")
         except (IskraError, asyncio.CancelledError):
             raise
         except BaseException as exc:
@@ -80,11 +84,20 @@ class PluginDispatcher:
             return
         self._plugins.record_failure(owned.plugin, failure)
         logger.error("plugin route failed", exc_info=failure, extra={"plugin": owned.plugin, "path": scope["path"]})
-        exchange: Exchange = scope[EXCHANGE]
         if not exchange.is_started:
             raise _PluginRouteError(owned.plugin) from failure
         if not exchange.is_finished:  # half an answer must not look whole
             exchange.abort()
+
+
+def _noted(exchange: Exchange, send: Send) -> Send:
+    """Return a ``send`` that notes that the handshake is answered; for requests the edge does that."""
+
+    async def noted(message: Message) -> None:
+        exchange.is_started = True
+        await send(message)
+
+    return noted
 
 
 class _PluginRouteError(IskraError):

@@ -32,6 +32,9 @@ SEND_WITHIN = 5.0
 MOST_SOCKETS = 4096
 """Sockets one principal may have open; at most a quarter of the files the process may have open."""
 SUBSCRIPTIONS_PER_SOCKET = 256
+MESSAGES_PER_SECOND = 200.0
+"""Messages of one principal's sockets that are read a second, once it has used up ``MESSAGES_AT_ONCE``."""
+MESSAGES_AT_ONCE = 1000.0
 MISTAKES = 20
 """Messages that make no sense after which a socket is closed."""
 
@@ -107,6 +110,7 @@ class WebSocketRoute(BaseRoute):
         self._authenticator = authenticator
         self._cors_origins = cors_origins
         self._sockets: Counter[str] = Counter()
+        self._paces: dict[str, _Pace] = {}
         self.limit = _socket_limit()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -128,12 +132,13 @@ class WebSocketRoute(BaseRoute):
             if principal is None:
                 return
         self._sockets[principal.id] += 1
+        pace = self._paces.setdefault(principal.id, _Pace())
         try:
-            await _Connection(self._kernel, exchange, principal).run()
+            await _Connection(self._kernel, exchange, principal, pace).run()
         finally:
             self._sockets[principal.id] -= 1
             if not self._sockets[principal.id]:
-                del self._sockets[principal.id]
+                del self._sockets[principal.id], self._paces[principal.id]
 
     async def _identify(self, exchange: Exchange) -> Principal | None:
         """Return who opens the socket, ``None`` if the first message will tell."""
@@ -180,13 +185,30 @@ class WebSocketRoute(BaseRoute):
         return None
 
 
+class _Pace:
+    """How fast one principal's sockets are read: a flood slows itself down, and nobody else."""
+
+    def __init__(self) -> None:
+        self._left = MESSAGES_AT_ONCE
+        self._at = asyncio.get_running_loop().time()
+
+    async def wait(self) -> None:
+        """Return when the next message may be read."""
+        now = asyncio.get_running_loop().time()
+        self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1.0
+        self._at = now
+        if self._left < 0.0:
+            await asyncio.sleep(-self._left / MESSAGES_PER_SECOND)
+
+
 class _Connection:
     """One authenticated socket."""
 
-    def __init__(self, kernel: Kernel, exchange: Exchange, principal: Principal) -> None:
+    def __init__(self, kernel: Kernel, exchange: Exchange, principal: Principal, pace: _Pace) -> None:
         self._kernel = kernel
         self._exchange = exchange
         self._principal = principal
+        self._pace = pace
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
         self._send_slot = kernel.points.slot(Point.WS_SEND)
@@ -211,6 +233,7 @@ class _Connection:
     async def _read(self) -> None:
         mistakes = 0
         while True:
+            await self._pace.wait()
             message = await self._exchange.receive()
             if message["type"] == "websocket.disconnect":
                 self._is_closed = True

@@ -5,6 +5,7 @@ a line to its standard output, and ends when its input does or when there was no
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -129,7 +130,14 @@ def _child(job: dict[str, Any], writing: int, folder: Path) -> None:
         sys.path[:] = job["path"]
         sys.dont_write_bytecode = True
         _limit(float(job["seconds"]))
+        before = _process_wide()
         answer = _run(job, folder)
+        changed = [name for name, value in _process_wide().items() if value != before[name]]
+        if changed and answer["outcome"] != "raised":
+            answer = {
+                "outcome": "raised",
+                "text": f"it changes {' and '.join(changed)}, which the whole server depends on.",
+            }
     except BaseException as exc:
         answer = {"outcome": "raised", "text": type(exc).__name__}
     _write(writing, _encode(answer) + b"\n")
@@ -158,6 +166,27 @@ def _lower(limit: int, value: int) -> None:
     most = value if hard == resource.RLIM_INFINITY else min(value, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(limit, (most, most))
+
+
+def _process_wide() -> dict[str, object]:
+    """Return what a plugin could change for the whole process with no way back."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    limits = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+    return {
+        "the standard input, output or error": [_identity(descriptor) for descriptor in (0, 1, 2)],
+        "the limits of the process": {name: resource.getrlimit(number) for name, number in limits.items()},
+        "the umask": mask,
+        "the garbage collector": gc.isenabled(),
+    }
+
+
+def _identity(descriptor: int) -> object:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:

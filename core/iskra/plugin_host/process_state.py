@@ -199,8 +199,13 @@ class ProcessState:
 
 
 def _is_harmless(old: object, new: object) -> bool:
-    """Tell apart a submodule that became visible by an import, and a counter, from a replaced function."""
+    """Tell apart what an import makes visible and what counts from a replaced function.
+
+    An import adds submodules, and modules in C keep what they share with others in a capsule: they stay, so must it.
+    """
     if isinstance(new, ModuleType) and (old is _ABSENT or old is None):
+        return True
+    if old is _ABSENT and type(new).__name__ == "PyCapsule":
         return True
     return isinstance(old, int | float) and isinstance(new, int | float)
 
