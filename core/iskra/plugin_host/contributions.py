@@ -155,7 +155,7 @@ class Hooks:
             raise PluginSettingsError(
                 self._manifest.name,
                 f"its settings do not fit: {problems}.",
-                mend=f"Mend them in the file or with `iskra plugins configure`; the plugin's settings are: {known}.",
+                mend=f"Mend them in the file or with `iskra plugins settings`; the plugin's settings are: {known}.",
             ) from exc
 
     def lifespan(self, context: PluginContext) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from iskra_sdk.errors import PluginConflictError, PluginError, PluginLoadError, PluginManifestError
+from iskra_sdk.errors import ConfigurationError, PluginConflictError, PluginError, PluginLoadError, PluginManifestError
 from iskra_sdk.manifest import NAME_PATTERN, PluginManifest, manifest_from_source, parse_manifest
 
 ENTRY_POINT_GROUP = "iskra.plugins"
@@ -80,11 +80,20 @@ def discover_entry_points(entry_points: Iterable[importlib.metadata.EntryPoint] 
 
 
 def discover_folder(folder: Path) -> list[PluginSource]:
-    """Return the plugins in a folder, by file name; a missing folder holds none."""
+    """Return the plugins in a folder, by file name; a missing folder holds none.
+
+    Raises:
+        ConfigurationError: It cannot be read, e.g. because it is a file.
+    """
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
         return []
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The plugin folder {folder} cannot be read: {exc.strerror}.",
+            mend="Make it a folder that the server may read, or name another with `--plugin-dir`.",
+        ) from exc
     return [source for entry in entries if (source := read_folder_entry(entry)) is not None]
 
 

@@ -5,8 +5,8 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -347,8 +347,10 @@ class PluginLLM:
     async def stream(self, request: LLMRequest) -> AsyncIterator[LLMChunk]:
         router = available(self._host.facilities.llm, "models")
         with self._host.lease() as lease:
-            async for chunk in router.stream(self._signed(request), lease.catalog.providers):
-                yield chunk
+            chunks = router.stream(self._signed(request), lease.catalog.providers)
+            async with aclosing(cast("AsyncGenerator[LLMChunk]", chunks)):
+                async for chunk in chunks:
+                    yield chunk
 
     async def complete(self, request: LLMRequest) -> LLMAnswer:
         router = available(self._host.facilities.llm, "models")

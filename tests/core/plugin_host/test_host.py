@@ -2,7 +2,7 @@
 
 import asyncio
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from iskra.plugin_host import PluginState, Verdict
 from iskra_sdk.errors import (
+    ConfigurationError,
     PermissionDeniedError,
     PluginConflictError,
     PluginDependencyError,
@@ -20,6 +21,7 @@ from iskra_sdk.errors import (
     PluginNotFoundError,
     PluginSettingsError,
 )
+from iskra_sdk.llm import LLMChunk
 from iskra_sdk.principal import Principal
 from iskra_sdk.testing.memory_store import MemoryStore
 from plugin_workshop import GOOD, Workshop, until, with_header, workshop
@@ -233,6 +235,45 @@ async def test_three_failed_starts_put_a_plugin_into_quarantine_until_its_code_c
     assert marker.read_text() == "xxx"  # the fourth start did not run its code any more
     async with workshop(tmp_path / "data", store=store) as shop:
         assert (await shop.drop("faulty", GOOD)).state is PluginState.RUNNING
+
+
+async def test_a_plugin_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    async with workshop(tmp_path, start=False) as shop:
+        shop.folder.write_text("not a folder")
+        with pytest.raises(ConfigurationError, match=r"plugin folder .* cannot be read.*--plugin-dir"):
+            await shop.host.start()
+
+
+async def test_a_plugin_that_stops_listening_to_a_model_ends_the_call(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    class Router:
+        async def stream(self, _request: object, _providers: object) -> AsyncIterator[LLMChunk]:
+            try:
+                while True:
+                    yield LLMChunk(text="more")
+            finally:
+                ended.set()
+
+    source = """
+        from contextlib import aclosing
+        from iskra_sdk import LLMRequest, Message, hookimpl, tool
+        @hookimpl
+        def register_tools(context):
+            @tool(risk="read")
+            async def first() -> str:
+                '''Listen once.'''
+                async with aclosing(context.llm.stream(LLMRequest([Message.user("hi")]))) as chunks:
+                    async for chunk in chunks:
+                        return chunk.text
+                return ""
+            return [first]
+    """
+    async with workshop(tmp_path) as shop:
+        shop.facilities.llm = Router()  # type: ignore[assignment]  # only what the plugin calls
+        await shop.drop("listener", source, header='permissions = ["llm"]')
+        assert await shop.call("first") == "more"
+        assert ended.is_set()
 
 
 async def test_safe_mode_loads_nothing(tmp_path: Path) -> None:
