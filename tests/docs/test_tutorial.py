@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from core.cli.running_iskra import RunningServer, running_iskra, terminal
 from iskra_sdk.client import IskraClient, PluginInfo
 from markdown_pages import ROOT, CodeBlock, code_blocks
+from running_iskra import RunningServer, running_iskra, terminal
 
 PAGE = ROOT / "docs" / "tutorial" / "first-agent.md"
 HOME = "/home/ada"

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core.cli.running_iskra import RunningServer, running_iskra
 from iskra_sdk.client import IskraClient
 from iskra_sdk.client.calls import endpoints
 from iskra_sdk.errors import UnknownModelError
+from running_iskra import RunningServer, running_iskra
 
 # One worker, so that one server is started and not four.
 pytestmark = pytest.mark.xdist_group("iskra_program")

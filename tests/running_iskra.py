@@ -53,12 +53,15 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_iskra(folder: Path, port: int = 0) -> Iterator[RunningServer]:
-    """Run ``iskra serve`` until the block is left, then stop it and look at its exit status; 0 takes a free port."""
+def running_iskra(folder: Path, port: int = 0, settings: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+    """Run ``iskra serve`` until the block is left, then stop it and look at its exit status; 0 takes a free port.
+
+    ``settings`` are environment variables, e.g. ``ISKRA_MODEL_URL``.
+    """
     data_dir, workspace = folder / "data", folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ISKRA_")}
-    environment |= {"ISKRA_DATA_DIR": str(data_dir), "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
+    environment |= {"ISKRA_DATA_DIR": str(data_dir), "TERM": "dumb", "PYTHONUNBUFFERED": "1", **(settings or {})}
     process = subprocess.Popen(
         [sys.executable, "-m", "iskra", "serve", "--port", str(port), "--workspace", str(workspace)],
         env=environment,
