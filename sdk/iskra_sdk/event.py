@@ -39,6 +39,7 @@ class EventType(StrEnum):
     BREAKER_HALF_OPENED = "breaker.half_opened"
     BREAKER_CLOSED = "breaker.closed"
     SERVICE_LEVEL_CHANGED = "service_level.changed"
+    """For plugins that watch the server; the kernel has no service levels of its own."""
     STREAM_RESET = "stream.reset"
     SERVER_STOPPING = "server.stopping"
     ERROR = "error"

@@ -31,6 +31,7 @@ DataDirOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _KEPT = frozenset("\n\t")
+_NO_WIDTH = 10_000
 
 
 def connect(
@@ -120,8 +121,8 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width; tables written into one must not be cut.
-    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else 200)
+    # A pipe has no width; lines written into one must be neither cut nor folded.
+    return Console(file=stream, highlight=False, emoji=False, width=None if stream.isatty() else _NO_WIDTH)
 
 
 def say(text: str = "") -> None:

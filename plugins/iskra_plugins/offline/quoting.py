@@ -15,7 +15,7 @@ _QUOTED = re.compile(
     r"|\"(?P<straight>[^\"\n]*)\""
     r"|«(?P<guillemets>[^«»\n]*)»"
     r"|[“„](?P<curly>[^”“\n]*)[”“]"
-    r"|(?<![^\s(])'(?P<single>[^'\n]*)'(?![^\s,.;:!?)])"
+    r"|(?<![^\s(=])'(?P<single>[^'\n]*)'(?![^\s,.;:!?)])"
     r"|(?<!\S)(?P<json>\{)",
     re.DOTALL,
 )
@@ -31,7 +31,7 @@ class Masked:
     quoted: Sequence[str]
 
     def unmask(self, text: str) -> str:
-        """Put the quoted texts, without their quotes, back in the place of the marks."""
+        """Put the quoted texts back in the place of the marks: without quotes, or as JSON behind a ``=``."""
         return _MARK.sub(lambda mark: self.quoted[int(mark[1])], text)
 
 
@@ -55,6 +55,8 @@ def mask(text: str) -> Masked:
             content = found[found.lastgroup or 0]
             if found.lastgroup == "fence":
                 content = _FENCE_LANGUAGE.sub("", content).removesuffix("\n")
+            elif found.start() and text[found.start() - 1] == "=":
+                content = json.dumps(content, ensure_ascii=False)  # a value: its end must stay visible
         pieces.append(f"{_OPEN}{len(quoted)}{_CLOSE}")
         quoted.append(content)
     pieces.append(text[position:])

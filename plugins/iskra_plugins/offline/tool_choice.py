@@ -12,7 +12,7 @@ from iskra_plugins.offline.intents import Intent
 from iskra_sdk import ToolSpec
 
 _NAME_PART = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_PAIR = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[^\s,]+)\s*,?")
+_PAIR = re.compile(r'(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s,;]+)\s*(?:[,;]|(?:and|и)\s)?\s*')
 _TRUE, _FALSE = ("true", "yes", "1", "да"), ("false", "no", "0", "нет")
 
 
@@ -85,13 +85,17 @@ def read_arguments(tool: OfferedTool, text: str) -> dict[str, object] | None:
     if pairs and not _PAIR.sub("", text).strip():
         if not {name for name, _ in pairs} <= tool.properties.keys():
             return None
-        return {name: _convert(value, tool.properties[name]) for name, value in pairs}
+        return {name: _convert(_unquoted(value), tool.properties[name]) for name, value in pairs}
     if not text:
         return {} if not tool.required else None
     if len(tool.required) == 1:
         (name,) = tool.required
         return {name: _convert(text, tool.properties.get(name, {}))}
     return None
+
+
+def _unquoted(value: str) -> str:
+    return str(from_json(value)) if value.startswith('"') and value.endswith('"') and len(value) > 1 else value
 
 
 def encode_arguments(arguments: Mapping[str, object]) -> str:

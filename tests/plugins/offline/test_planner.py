@@ -137,6 +137,14 @@ REQUESTS: list[tuple[str, list[list[Call]]]] = [
     ("запиши в notes.txt «привет»", [[write("notes.txt", "привет")]]),
     # Any tool
     ("call forecast with city=Oslo", [[("forecast", {"city": "Oslo"})]]),
+    ('call forecast with city="New York"', [[("forecast", {"city": "New York"})]]),
+    ("call forecast with city='New York' and days=3", [[("forecast", {"city": "New York", "days": 3})]]),
+    (
+        "call forecast city=“Read it, then go; now” days=2",
+        [[("forecast", {"city": "Read it, then go; now", "days": 2})]],
+    ),
+    ('вызови forecast с city="Нижний Новгород"', [[("forecast", {"city": "Нижний Новгород"})]]),
+    ("вызови forecast city=«Нижний Новгород и область»", [[("forecast", {"city": "Нижний Новгород и область"})]]),
     ("call forecast Oslo", [[("forecast", {"city": "Oslo"})]]),
     ("use the tool forecast with city=Oslo, days=3", [[("forecast", {"city": "Oslo", "days": 3})]]),
     ('call forecast {"city": "New York, NY", "days": 2}', [[("forecast", {"city": "New York, NY", "days": 2})]]),
