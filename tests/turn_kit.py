@@ -168,6 +168,7 @@ async def turn_kit(
         choose_context_strategy=lambda _catalog: RecentMessages(),
         choose_tools=ToolChoice().tools_of,
         record_failure=lambda plugin, exc: failures.append((plugin, exc)),
+        limits=limits or LimitSettings(),
     )
 
     @contextmanager

@@ -95,6 +95,7 @@ class Kernel:
                 choose_context_strategy=_strategy_chooser(settings.context_strategy),
                 choose_tools=ToolChoice().tools_of,
                 record_failure=plugins.record_failure,
+                limits=settings.limits,
             )
             turns = TurnRunner(services, plugins.lease, lambda: frozenset(settings.aliases), settings.limits)
             facilities.llm = llm

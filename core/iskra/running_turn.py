@@ -488,9 +488,25 @@ def _recorded_answer(step: StepRecord) -> LLMAnswer:
 
 
 def _clean(message: Message) -> Message:
-    """Return a model's message with text that databases and JSON parsers accept."""
+    """Return a model's message with text that databases and JSON parsers accept, and with distinct ids of calls."""
     calls = message.tool_calls
     text = clean_text(message.text)
-    if text == message.text and not any("\0" in call.arguments for call in calls):
+    ids = _distinct([call.id for call in calls])
+    if text == message.text and all(
+        call.id == known and "\0" not in call.arguments for call, known in zip(calls, ids, strict=True)
+    ):
         return message
-    return Message.assistant(text, [ToolCall(call.id, call.name, clean_text(call.arguments)) for call in calls])
+    return Message.assistant(
+        text, [ToolCall(known, call.name, clean_text(call.arguments)) for call, known in zip(calls, ids, strict=True)]
+    )
+
+
+def _distinct(ids: Sequence[str]) -> list[str]:
+    """Return ids that each occur once: some models use one twice, or none."""
+    distinct: list[str] = []
+    for number, given in enumerate(ids, 1):
+        known = clean_text(given) or f"call_{number}"
+        while known in distinct:
+            known = f"{known}_{number}"
+        distinct.append(known)
+    return distinct

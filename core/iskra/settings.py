@@ -89,6 +89,10 @@ class LimitSettings(_Section):
     """Largest request body; a chat client sends its whole history each time."""
     queued_turns: Annotated[int, Field(ge=0)] = 16
     """Messages that may wait in one session while a turn runs."""
+    parallel_tools: Annotated[int, Field(ge=1)] = 8
+    """Tool calls of one turn that may run at the same time."""
+    tool_calls_per_answer: Annotated[int, Field(ge=1)] = 64
+    """Tool calls of one model answer that are run; the model is told about the others."""
     context_tokens: Annotated[int, Field(ge=256)] = 32_000
     """Budget of a model call's messages."""
     requests_per_minute: Annotated[int, Field(ge=0)] = 0

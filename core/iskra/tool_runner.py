@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, MutableSequence, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping, MutableSequence, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic_core import from_json
@@ -12,6 +13,9 @@ from iskra.approvals.chat import new_code
 from iskra.approvals.inspection import fingerprint_of, preview_of
 from iskra.approvals.provenance import untrusted_source
 from iskra.plugin_host.catalog import Catalog, Owned
+from iskra.tool_call import ToolJob, failure, recorded_result, refusal, refused, request_event
+from iskra.tool_execution import execute
+from iskra.tool_plan import access_of
 from iskra.turn_journal import Journal
 from iskra.turn_services import TurnServices
 from iskra_sdk.approval import (
@@ -22,7 +26,7 @@ from iskra_sdk.approval import (
     Verdict,
     call_hash,
 )
-from iskra_sdk.errors import ConflictError, IskraError, ToolDeniedError, ToolError, ToolTimeoutError
+from iskra_sdk.errors import ConflictError, IskraError, ToolDeniedError, ToolError
 from iskra_sdk.event import Event, EventType, Severity
 from iskra_sdk.ids import ApprovalId, EffectId, SessionId, TurnId
 from iskra_sdk.message import Message, ToolCall, ToolResult, clean_text
@@ -39,11 +43,10 @@ from iskra_sdk.session_store import (
     TurnState,
     UpdateTurn,
 )
-from iskra_sdk.tool import Risk, Tool, ToolContext, ToolInvocation
+from iskra_sdk.tool import Tool, ToolContext
 
 logger = logging.getLogger(__name__)
 
-LONGEST_RESULT = 100_000  # characters the model gets of one result
 LONGEST_EVENT_CONTENT = 2_000  # characters an event shows of it
 _CODE_ATTEMPTS = 5
 
@@ -84,41 +87,12 @@ class CallingTurn(Protocol):
         """Show a piece of progress."""
 
 
-@dataclass(slots=True)
-class _Job:
-    """One tool call on its way through."""
-
-    call: ToolCall
-    index: int
-    message_index: int | None
-    effect_id: EffectId
-    state: StepState | None = None
-    """The state its step was last written with; ``None`` before the first time."""
-    approval_id: ApprovalId | None = None
-    tool: Tool | None = None
-    plugin: str = ""
-    arguments: Mapping[str, Any] | None = None
-    request: ApprovalRequest | None = None
-    result: ToolResult | None = None
-
-    @property
-    def ready(self) -> tuple[Tool, Mapping[str, Any]]:
-        """The tool and its valid arguments."""
-        if self.tool is None or self.arguments is None:
-            raise ValueError("the call was not prepared")
-        return self.tool, self.arguments
-
-    @property
-    def has_effect(self) -> bool:
-        """Whether the call may change something."""
-        return self.tool is None or self.tool.risk is not Risk.READ
-
-
 class ToolRunner:
     """Runs tool calls for one turn.
 
     Every call's step is committed before the call is dispatched, and its outcome before the turn goes on. Calls that
-    only read run side by side; calls with an effect run one at a time, in the order they are cleared to run.
+    use different resources run side by side (:mod:`iskra.tool_plan`); one that waits for a person holds up only those
+    that depend on it.
 
     Args:
         turn: The turn the calls belong to.
@@ -127,9 +101,12 @@ class ToolRunner:
     def __init__(self, turn: CallingTurn) -> None:
         self._turn = turn
         self._services = turn.services
-        self._effects = asyncio.Lock()
-        self._waiting: dict[int, _Job] = {}
-        self._started: dict[int, _Job] = {}
+        self._limits = turn.services.limits
+        self._jobs: list[ToolJob] = []  # those without a result, in the order they were asked for
+        self._running: set[ToolJob] = set()
+        self._progress = asyncio.Condition()
+        self._waiting: dict[int, ToolJob] = {}
+        self._started: dict[int, ToolJob] = {}
 
     async def run(self, calls: Sequence[ToolCall], *, in_conversation: bool = True) -> Sequence[ToolResult]:
         """Run calls and return their results in the same order.
@@ -140,12 +117,28 @@ class ToolRunner:
         """
         jobs = [self._job(call, in_conversation=in_conversation) for call in calls]
         fresh = [job for job in jobs if job.state is None]
-        for job in jobs:
-            if job.result is None:
+        most = self._limits.tool_calls_per_answer
+        for place, job in enumerate(jobs):
+            if job.result is not None:
+                continue
+            if place < most:
                 await self._prepare(job)
+            else:
+                job.result = refused(
+                    ToolError(
+                        f"You asked for {len(calls)} calls at once; the first {most} were run, this one was not.",
+                        mend="Ask for fewer calls at once.",
+                    )
+                )
+        open_jobs = [job for job in jobs if job.result is None]
+        self._jobs.extend(open_jobs)
         if fresh:
             await self._announce(fresh)
-        await self._finish_all([job for job in jobs if job.result is None])
+        try:
+            await self._finish_all(open_jobs)
+        finally:
+            self._jobs = [job for job in self._jobs if job not in open_jobs]
+            self._running.difference_update(open_jobs)
         return [job.result for job in jobs if job.result is not None]
 
     @property
@@ -171,31 +164,32 @@ class ToolRunner:
 
     # Preparing -------------------------------------------------------------------------------------------------------
 
-    def _job(self, call: ToolCall, *, in_conversation: bool) -> _Job:
+    def _job(self, call: ToolCall, *, in_conversation: bool) -> ToolJob:
         turn = self._turn
         index, recorded = turn.journal.take(StepKind.TOOL, call.name)
         message_index = turn.next_message_index() if in_conversation else None
-        job = _Job(call, index, message_index, EffectId(f"{turn.id}.{index}"))
+        job = ToolJob(call, index, message_index, EffectId(f"{turn.id}.{index}"))
         if recorded is not None:
             job.state = recorded.state
             approval_id = recorded.data.get("approval_id")
             job.approval_id = ApprovalId(approval_id) if isinstance(approval_id, str) else None
             if recorded.state is StepState.DONE:
-                job.result = _recorded_result(recorded)
+                job.result = recorded_result(recorded)
         return job
 
-    async def _prepare(self, job: _Job) -> None:
+    async def _prepare(self, job: ToolJob) -> None:
         """Find the tool, check the arguments, and find out whether somebody must be asked."""
         turn = self._turn
         owned = turn.owned_tools.get(job.call.name)
         if owned is None:
             offered = ", ".join(sorted(turn.tools)) or "none"
             error = ToolError(f"There is no tool {job.call.name!r} for this agent.", mend=f"Its tools: {offered}.")
-            job.result = _refused(error)
+            job.result = refused(error)
             return
         job.tool, job.plugin = owned.value, owned.plugin
         try:
             job.arguments = job.tool.validate(job.call.arguments)
+            job.access = access_of(job.tool, job.arguments)
             if job.approval_id is not None:
                 job.request = await self._services.store.approval(SYSTEM, job.approval_id)
             if job.state is StepState.STARTED and not job.tool.is_repeatable:
@@ -205,9 +199,9 @@ class ToolRunner:
                 if ruling.verdict is Verdict.ASK:
                     job.request = await self._request(job, ruling)
         except IskraError as exc:
-            job.result = _refused(exc)
+            job.result = refused(exc)
 
-    async def _rule(self, job: _Job) -> Ruling:
+    async def _rule(self, job: ToolJob) -> Ruling:
         tool, arguments = job.ready
         turn = self._turn
         facts = CallFacts(
@@ -232,7 +226,7 @@ class ToolRunner:
     def _interrupted(self) -> Ruling:
         return self._services.policy.kernel_ruling("interrupted", INTERRUPTED)
 
-    async def _request(self, job: _Job, ruling: Ruling) -> ApprovalRequest:
+    async def _request(self, job: ToolJob, ruling: Ruling) -> ApprovalRequest:
         tool, arguments = job.ready
         turn = self._turn
         return self._services.approvals.draft(
@@ -252,26 +246,25 @@ class ToolRunner:
 
     # Asking and recording --------------------------------------------------------------------------------------------
 
-    async def _announce(self, jobs: Sequence[_Job]) -> None:
+    async def _announce(self, jobs: Sequence[ToolJob]) -> None:
         """Commit the first step of every call, together with what the turn still has to commit.
 
         A call that may run at once is recorded as started here already, which saves a commit.
         """
-        an_effect_is_started = False
         for job in jobs:
             shown = job.arguments if job.arguments is not None else job.call.arguments
             risk = job.tool.risk if job.tool is not None else None
             self._turn.add(events=[self._event(job, EventType.TOOL_REQUESTED, arguments=shown, risk=risk)])
             if job.result is not None:
                 self._record_result(job, None)
-            elif job.request is not None or (job.has_effect and an_effect_is_started):
+            elif job.request is not None or not self._may_start(job):
                 self._turn.add([self._step(job, StepState.WAITING)])
             else:
-                an_effect_is_started = an_effect_is_started or job.has_effect
+                self._running.add(job)
                 self._record_start(job)
         await self._ask([job for job in jobs if job.request is not None and job.result is None])
 
-    async def _ask(self, jobs: Sequence[_Job]) -> None:
+    async def _ask(self, jobs: Sequence[ToolJob]) -> None:
         """Commit what is pending together with the requests of ``jobs``; a code that is taken gets replaced."""
         turn = self._turn
         expected = frozenset({TurnState.RUNNING, TurnState.WAITING_APPROVAL})
@@ -281,7 +274,7 @@ class ToolRunner:
             if requests:
                 changes.append(UpdateTurn(turn.id, TurnState.WAITING_APPROVAL, expected))
             try:
-                await turn.flush(changes, [_request_event(request) for request in requests])
+                await turn.flush(changes, [request_event(request) for request in requests])
             except ConflictError as exc:
                 if type(exc) is not ConflictError or not requests or not attempts_left:
                     raise
@@ -290,12 +283,12 @@ class ToolRunner:
             else:
                 return
 
-    def _record_start(self, job: _Job) -> None:
+    def _record_start(self, job: ToolJob) -> None:
         self._started[job.index] = job
         event = self._event(job, EventType.TOOL_STARTED, effect_id=job.effect_id)
         self._turn.add([self._step(job, StepState.STARTED)], [event])
 
-    def _record_result(self, job: _Job, seconds: float | None) -> None:
+    def _record_result(self, job: ToolJob, seconds: float | None) -> None:
         """Add the changes and the event of a call's result to what the turn commits next."""
         turn, result = self._turn, job.result
         if result is None:
@@ -313,7 +306,7 @@ class ToolRunner:
             event = self._event(job, EventType.TOOL_COMPLETED, content=content, **facts)
         turn.add(changes, [event])
 
-    def _step(self, job: _Job, state: StepState) -> PutStep:
+    def _step(self, job: ToolJob, state: StepState) -> PutStep:
         now = self._services.clock.now()
         data: dict[str, object] = {"call": job.call.wire, "arguments": job.arguments}
         if job.request is not None:
@@ -340,13 +333,13 @@ class ToolRunner:
         expected, job.state = job.state, state
         return PutStep(step, expected)
 
-    def _event(self, job: _Job, event_type: EventType, *, severity: Severity = Severity.INFO, **data: Any) -> Event:
+    def _event(self, job: ToolJob, event_type: EventType, *, severity: Severity = Severity.INFO, **data: Any) -> Event:
         facts = {"tool_call_id": job.call.id, "tool": job.call.name, **data}
         return Event(event_type, facts, turn_id=self._turn.id, severity=severity, at=self._services.clock.now())
 
     # Finishing -------------------------------------------------------------------------------------------------------
 
-    async def _finish_all(self, jobs: Sequence[_Job]) -> None:
+    async def _finish_all(self, jobs: Sequence[ToolJob]) -> None:
         if len(jobs) == 1:
             await self._finish(jobs[0])
         elif jobs:
@@ -357,34 +350,65 @@ class ToolRunner:
             except BaseExceptionGroup as failures:
                 raise failures.exceptions[0] from failures
 
-    async def _finish(self, job: _Job) -> None:
+    async def _finish(self, job: ToolJob) -> None:
         """Bring one announced call to its result and commit that."""
         if job.state is StepState.STARTED and job.request is not None and job.request.id != job.approval_id:
             self._turn.add([self._step(job, StepState.UNKNOWN)])  # interrupted by a crash
             await self._ask([job])
         while True:
             if job.request is not None and not await self._is_approved(job):
-                self._record_result(job, None)
-                await self._turn.flush(self._running_again())
+                await self._finish_without_running(job)
                 return
-            if not job.has_effect:
-                await self._dispatch(job)
-                return
-            async with self._effects:
-                if job.request is None or job.state is StepState.STARTED or not await self._is_stale(job):
+            async with self._room_for(job):
+                if job.state is StepState.STARTED or not await self._is_stale(job):
                     await self._dispatch(job)
                     return
             try:
                 job.request = await self._request(job, self._services.policy.kernel_ruling("changed", CHANGED))
             except IskraError as exc:
-                job.result = _failure(exc)  # what it would act on has changed so that it cannot run at all
-                self._record_result(job, None)
-                await self._turn.flush(self._running_again())
+                job.result = failure(exc)  # what it would act on has changed so that it cannot run at all
+                await self._finish_without_running(job)
                 return
             self._turn.add([self._step(job, StepState.WAITING)])
             await self._ask([job])
 
-    async def _is_approved(self, job: _Job) -> bool:
+    @asynccontextmanager
+    async def _room_for(self, job: ToolJob) -> AsyncIterator[None]:
+        """Wait until a call may run, and let others go on when it has."""
+        if job not in self._running:
+            async with self._progress:
+                await self._progress.wait_for(lambda: self._may_start(job))
+                self._running.add(job)
+        try:
+            yield
+        finally:
+            self._running.discard(job)
+            async with self._progress:
+                self._progress.notify_all()
+
+    def _may_start(self, job: ToolJob) -> bool:
+        """Return whether nothing that a call must wait for is left, and there is room for one more."""
+        if len(self._running) >= self._limits.parallel_tools:
+            return False
+        most = job.tool.max_parallel if job.tool is not None else None
+        if most is not None and sum(other.call.name == job.call.name for other in self._running) >= most:
+            return False
+        if any(other.access.excludes(job.access) for other in self._running):
+            return False
+        for other in self._jobs:
+            if other is job:
+                break
+            if other.result is None and other.access.excludes(job.access):
+                return False
+        return True
+
+    async def _finish_without_running(self, job: ToolJob) -> None:
+        self._record_result(job, None)
+        await self._turn.flush(self._running_again())
+        async with self._progress:
+            self._progress.notify_all()
+
+    async def _is_approved(self, job: ToolJob) -> bool:
         """Wait for the decision; without approval the call's result says why."""
         if job.request is None:
             return True
@@ -394,11 +418,12 @@ class ToolRunner:
         del self._waiting[job.index]
         if job.request.state is ApprovalState.APPROVED:
             job.arguments = from_json(job.request.arguments)
+            job.access = access_of(*job.ready)  # a person may have edited them
             return True
-        job.result = _refused(_refusal(job.request, was_interrupted=job.state is StepState.UNKNOWN))
+        job.result = refused(refusal(job.request, was_interrupted=job.state is StepState.UNKNOWN))
         return False
 
-    async def _is_stale(self, job: _Job) -> bool:
+    async def _is_stale(self, job: ToolJob) -> bool:
         """Return whether the decision was about another state of the world."""
         tool, arguments = job.ready
         if job.request is None:
@@ -415,25 +440,23 @@ class ToolRunner:
         expected = frozenset({TurnState.RUNNING, TurnState.WAITING_APPROVAL})
         return [UpdateTurn(self._turn.id, TurnState.RUNNING, expected)]
 
-    async def _dispatch(self, job: _Job) -> None:
+    async def _dispatch(self, job: ToolJob) -> None:
         """Commit the intent, run the call, commit the outcome."""
         if job.state is not StepState.STARTED:
             self._record_start(job)
             await self._turn.flush(self._running_again() if job.request is not None else ())
         began = self._services.clock.monotonic()
-        job.result = await self._execute(job)
+        job.result = await execute(job, self._context(job), self._services)
         self._record_result(job, round(self._services.clock.monotonic() - began, 3))
         await self._turn.flush()
 
-    async def _execute(self, job: _Job) -> ToolResult:
-        """Run the tool; whatever goes wrong becomes a result, for this is where plugin code is called."""
-        tool, arguments = job.ready
+    def _context(self, job: ToolJob) -> ToolContext:
         turn = self._turn
 
         async def progress(text: str) -> None:
             await turn.show_progress(clean_text(text))
 
-        context = ToolContext(
+        return ToolContext(
             principal=turn.principal,
             session_id=turn.session_id,
             turn_id=turn.id,
@@ -442,93 +465,3 @@ class ToolRunner:
             progress=progress,
             logger=logging.getLogger(f"iskra.plugin.{job.plugin}"),
         )
-        try:
-            result = await self._invoke(ToolInvocation(tool, arguments, context))
-        except IskraError as exc:
-            result = _failure(exc)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            result = _failure(ToolError(f"The tool {tool.name!r} cancelled itself."))
-        except BaseException as exc:
-            self._services.record_failure(job.plugin, exc)
-            logger.warning("tool raised", extra={"tool": tool.name, "plugin": job.plugin}, exc_info=exc)
-            result = _failure(ToolError(f"The tool {tool.name!r} failed: {type(exc).__name__}: {exc}"))
-        return _bounded(result)
-
-    async def _invoke(self, invocation: ToolInvocation) -> ToolResult:
-        services = self._services
-
-        async def run(payload: ToolInvocation) -> ToolResult:
-            tool = payload.tool
-            try:
-                async with asyncio.timeout(tool.timeout):
-                    return await tool.run(payload.arguments, payload.context)
-            except TimeoutError as exc:
-                raise ToolTimeoutError(
-                    f"The tool {tool.name!r} did not finish within {tool.timeout:g} seconds.",
-                    mend="Ask for less at once.",
-                ) from exc
-
-        chain = services.tool_call.chain
-        result: ToolResult = await (run(invocation) if chain is None else chain(invocation, run))
-        if services.tool_result.chain is not None:
-            result = await services.tool_result.chain(result, _same)
-        return result
-
-
-async def _same(result: ToolResult) -> ToolResult:
-    return result
-
-
-def _failure(error: IskraError) -> ToolResult:
-    return ToolResult(str(error), is_error=True, error_code=error.code)
-
-
-def _refused(error: IskraError) -> ToolResult:
-    """Return the result of a call that never reached its tool: why is the kernel's word, or a person's."""
-    return ToolResult(str(error), is_error=True, error_code=error.code, is_trusted=True)
-
-
-def _recorded_result(step: StepRecord) -> ToolResult:
-    recorded = step.data["result"]
-    if not isinstance(recorded, Mapping):
-        raise ValueError(f"step {step.index} of turn {step.turn_id} has no result")
-    return ToolResult(**recorded)
-
-
-def _refusal(request: ApprovalRequest, *, was_interrupted: bool) -> ToolDeniedError:
-    remark = f" They said: {request.remark}" if request.remark else ""
-    if was_interrupted:
-        text = "The server stopped while this call ran; whether it took effect is unknown, and it was not repeated."
-    elif request.state is ApprovalState.DENIED:
-        text = "The user denied this call."
-    elif request.state is ApprovalState.EXPIRED:
-        text = "Nobody approved this call in time, so it was not run."
-    else:
-        text = "The approval request of this call was cancelled."
-    return ToolDeniedError(text + remark, mend="Do not try the same call again unless the user asks for it.")
-
-
-def _bounded(result: ToolResult) -> ToolResult:
-    content = clean_text(result.content)
-    if len(content) > LONGEST_RESULT:
-        content = f"{content[:LONGEST_RESULT]}\n… {len(content) - LONGEST_RESULT} more characters were cut"
-    return result if content is result.content else replace(result, content=content)
-
-
-def _request_event(request: ApprovalRequest) -> Event:
-    data = {
-        "approval_id": request.id,
-        "tool_call_id": request.tool_call_id,
-        "tool": request.tool,
-        "agent": request.agent,
-        "arguments": request.arguments,
-        "preview": request.preview,
-        "risk": request.risk,
-        "code": request.code,
-        "expires_at": request.expires_at,
-        "reason": request.reason,
-    }
-    return Event(EventType.APPROVAL_REQUESTED, data, turn_id=request.turn_id, at=request.created_at)

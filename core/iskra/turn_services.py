@@ -8,6 +8,7 @@ from iskra.interceptors import Slot
 from iskra.llm.router import LLMRouter
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import SessionLogs
+from iskra.settings import LimitSettings
 from iskra_sdk.agent import Agent
 from iskra_sdk.clock import Clock
 from iskra_sdk.context_strategy import ContextBudget, ContextStrategy
@@ -32,3 +33,4 @@ class TurnServices:
     choose_context_strategy: Callable[[Catalog], ContextStrategy]
     choose_tools: Callable[[Catalog, Agent], Mapping[str, Owned[Tool]]]
     record_failure: Callable[[str, BaseException], None]
+    limits: LimitSettings

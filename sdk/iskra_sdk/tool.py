@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast, overload
@@ -56,6 +56,8 @@ class ToolContext:
 
 
 ToolFunction = Callable[..., Any]
+Keys = Sequence[str] | Callable[[Mapping[str, Any]], Iterable[str]]
+"""Resource keys: templates over the arguments, or a function of them that has no effect."""
 Inspection = Callable[[Mapping[str, Any]], "str | Awaitable[str]"]
 """Looks at validated arguments and returns a text; may be asynchronous; must have no effect."""
 
@@ -70,7 +72,9 @@ class Tool:
         parameters: JSON schema of its arguments, an object.
         risk: What it may do to the world.
         function: The function itself, ``async`` or not; a plain one runs in a worker thread.
-        reads: Resource keys it reads, as templates over its arguments, e.g. ``file:{path}``.
+        reads: Resource keys it reads, as templates over its arguments, e.g. ``file:{path}``, or a function that returns
+            keys for arguments. A key ``file:docs`` covers ``file:docs/a.md``. Calls on different keys run side by
+            side; without keys a ``read`` tool counts as reading everything, another one as changing everything.
         writes: Resource keys it changes.
         is_idempotent: Running it twice with the same effect id equals running it once; after a crash such a call
             (and every ``read`` call) is repeated without asking.
@@ -78,6 +82,7 @@ class Tool:
         preview: Renders a call for the person who approves it, e.g. as a diff.
         fingerprint: Digest of the outside state an approval is bound to, e.g. of the file to be changed; if it
             differs when the call is about to run, the approval no longer counts.
+        max_parallel: Calls of one turn that may run at the same time; ``None`` for no bound of its own.
     """
 
     name: str
@@ -87,12 +92,13 @@ class Tool:
     function: ToolFunction
     model: type[BaseModel]
     context_parameter: str | None = None
-    reads: Sequence[str] = ()
-    writes: Sequence[str] = ()
+    reads: Keys = ()
+    writes: Keys = ()
     is_idempotent: bool = False
     timeout: float = 60.0
     preview: Inspection | None = None
     fingerprint: Inspection | None = None
+    max_parallel: int | None = None
 
     @property
     def spec(self) -> ToolSpec:
@@ -149,13 +155,19 @@ class Tool:
     def resource_keys(self, arguments: Mapping[str, object]) -> tuple[frozenset[str], frozenset[str]]:
         """Return the keys a call reads and writes, e.g. ``{"file:docs/a.md"}``."""
         return (
-            frozenset(template.format_map(arguments) for template in self.reads),
-            frozenset(template.format_map(arguments) for template in self.writes),
+            _filled_in(self.reads, arguments),
+            _filled_in(self.writes, arguments),
         )
 
     @property
     def _fields(self) -> Sequence[str]:
         return tuple(self.model.model_fields)
+
+
+def _filled_in(keys: Keys, arguments: Mapping[str, object]) -> frozenset[str]:
+    if callable(keys):
+        return frozenset(keys(arguments))
+    return frozenset(template.format_map(arguments) for template in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +199,13 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     risk: Risk | str = Risk.EXTERNAL,
-    reads: Sequence[str] = (),
-    writes: Sequence[str] = (),
+    reads: Keys = (),
+    writes: Keys = (),
     is_idempotent: bool = False,
     timeout: float = 60.0,
     preview: Inspection | None = None,
     fingerprint: Inspection | None = None,
+    max_parallel: int | None = None,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(function: ToolFunction | None = None, /, **options: Any) -> Tool | Callable[[ToolFunction], Tool]:
     """Turn a typed function into a :class:`Tool`.
@@ -210,7 +223,7 @@ def tool(function: ToolFunction | None = None, /, **options: Any) -> Tool | Call
     Args:
         function: The function, where the decorator stands without arguments.
         **options: Fields of :class:`Tool`: ``name``, ``description``, ``risk``, ``reads``, ``writes``,
-            ``is_idempotent``, ``timeout``, ``preview``, ``fingerprint``.
+            ``is_idempotent``, ``timeout``, ``preview``, ``fingerprint``, ``max_parallel``.
 
     Raises:
         TypeError: A parameter has no type hint, or one without a JSON form.

@@ -1,8 +1,9 @@
 """The plugin ``workspace``: files of one folder, and commands in it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -16,10 +17,6 @@ from iskra_sdk import PluginContext, Risk, Tool, hookimpl, tool
 from iskra_sdk.errors import ConfigurationError
 
 __all__ = ["WorkspaceSettings", "register_tools", "settings_schema"]
-
-# Besides the file itself: `tree` stands for what exists where, `workspace` for everything that a command may change.
-_TREE = "tree"
-_ALL = "workspace"
 
 
 @hookimpl
@@ -35,21 +32,25 @@ def register_tools(context: PluginContext) -> Iterable[Tool]:
     search = CodeSearch(root, settings)
     commands = CommandTool(root, settings, os.environ)
     context.on_close(commands.aclose)
+
+    def place(arguments: Mapping[str, Any]) -> Iterable[str]:
+        """Return the key of a path, the same for all its spellings and links."""
+        real = os.path.realpath(root.path / str(arguments["path"]))
+        return (f"file:{os.path.relpath(real, root.path)}",)
+
     return (
-        tool(risk=Risk.READ, reads=("file:{path}", _ALL), timeout=15.0)(files.read_file),
-        tool(risk=Risk.READ, reads=(_TREE, _ALL), timeout=15.0)(files.list_files),
-        tool(risk=Risk.READ, reads=(_TREE, _ALL), timeout=15.0)(search.search_in_code),
+        tool(risk=Risk.READ, reads=place, timeout=15.0)(files.read_file),
+        tool(risk=Risk.READ, reads=place, timeout=15.0)(files.list_files),
+        tool(risk=Risk.READ, reads=place, timeout=15.0)(search.search_in_code),
         tool(
             risk=Risk.WRITE,
-            reads=(_ALL,),
-            writes=("file:{path}", _TREE),
+            writes=place,
             timeout=30.0,
             preview=files.write_preview,
             fingerprint=files.write_fingerprint,
         )(files.write_file),
         tool(
-            risk=Risk.EXECUTE,
-            writes=(_ALL,),
+            risk=Risk.EXECUTE,  # without keys: a command may change anything
             timeout=commands.timeout,
             preview=commands.preview,
             fingerprint=commands.fingerprint,

@@ -33,10 +33,10 @@ class Ledger:
         def fingerprint(_arguments: object) -> str:
             return self.world
 
-        return tool(risk="write", fingerprint=fingerprint)(write)
+        return tool(risk="write", writes=("ledger:",), fingerprint=fingerprint)(write)
 
 
-@tool(risk="read")
+@tool(risk="read", reads=("place:{at}",))
 async def look(at: str) -> str:
     """Look at something."""
     return f"saw {at}"

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from iskra.tool_plan import access_of
 from iskra_sdk import Risk, ToolError
 from plugins.workspace.space import MakeSpace, Space
 
@@ -18,10 +19,19 @@ def test_reading_needs_no_approval_and_the_rest_does(space: Space) -> None:
 
 
 def test_a_command_waits_for_everything_else(space: Space) -> None:
-    _, writes = space.tools["execute_command"].resource_keys({"command": "make"})
+    command = access_of(space.tools["execute_command"], {"command": "make"})
     for name in ("read_file", "list_files", "search_in_code", "write_file"):
-        reads, _ = space.tools[name].resource_keys({"path": "a"})
-        assert reads & writes
+        assert command.excludes(access_of(space.tools[name], {"path": "a"}))
+
+
+def test_a_write_excludes_whoever_looks_at_the_file_by_any_name(space: Space) -> None:
+    (space.root / "docs").mkdir()
+    (space.root / "docs" / "a.md").write_text("a")
+    (space.root / "link").symlink_to("docs")
+    write = access_of(space.tools["write_file"], {"path": "link/./a.md"})
+    for name, path in (("read_file", "docs/a.md"), ("list_files", "docs"), ("search_in_code", ".")):
+        assert write.excludes(access_of(space.tools[name], {"path": path}))
+    assert not write.excludes(access_of(space.tools["read_file"], {"path": "docs/b.md"}))
 
 
 async def test_a_file_is_read_in_windows(space: Space) -> None:
