@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+from typing import TypeAlias
 
 from iskra.tool_call import ToolJob, bounded, failure
 from iskra.turn_services import TurnServices
@@ -15,9 +16,10 @@ logger = logging.getLogger(__name__)
 CANCEL_GRACE = 2.0
 """Seconds a cancelled tool gets to end before it is left to itself."""
 
-_abandoned: set["asyncio.Task[ToolResult | BaseException]"] = (
-    set()
-)  # kept so that they are not collected while they run
+Running: TypeAlias = "asyncio.Task[ToolResult | BaseException]"
+
+_abandoned: set[Running] = set()
+"""Tools that ignored their cancellation, kept so that they are not collected while they run."""
 
 
 async def execute(job: ToolJob, context: ToolContext, services: TurnServices) -> ToolResult:
