@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from iskra.call_repetition import CallRepetition
 from iskra.plugin_host.catalog import Catalog
 from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
@@ -137,6 +138,7 @@ class RunningTurn:
         self._message_index = 0  # the user's message
         self._handoffs = 0
         self._tool_runner = ToolRunner(self)
+        self._repetition = CallRepetition()
         self._switch_to(agent)
 
     def _switch_to(self, agent: Agent) -> None:
@@ -355,7 +357,7 @@ class RunningTurn:
         agent, voice = self._agent, self._voice
         system = agent.system_prompt(self) if prompt is None else prompt
         if self.tools:
-            system = f"{system}\n\n{RULE}".lstrip()
+            system = f"{system}\n\n{RULE}\n\n{self._repetition.advice}".strip()
         if voice is not None:
             system = f"{voice.preamble}\n\n{system}"
         strategy = self.services.choose_context_strategy(self.catalog)
@@ -383,6 +385,7 @@ class RunningTurn:
         results = await self._tool_runner.run(calls)
         for call, result in zip(calls, results, strict=True):
             self.messages.append(result.message(call))
+        self._repetition.note(calls, results)
         return results
 
     async def call_tool(self, name: str, arguments: Mapping[str, object]) -> ToolResult:

@@ -441,6 +441,13 @@ class TooManyStepsError(TurnError):
     http_status = 422  # the same message would go the same way: clients must not repeat it by themselves
 
 
+class RepeatedCallsError(TurnError):
+    """The model makes the same tool calls with the same results again and again."""
+
+    code = "repeated_calls"
+    http_status = 422
+
+
 class SubscriberTooSlowError(IskraError):
     """The subscriber's buffer overflowed and its policy is to be told rather than to lose events."""
 
