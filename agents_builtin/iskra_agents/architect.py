@@ -1,7 +1,8 @@
 """The agent that plans."""
 
+from iskra_agents.contexts import ArchitectContext
 from iskra_agents.prompt import read_prompt
-from iskra_sdk import Agent
+from iskra_sdk import Agent, ToolCall, ToolResult
 
 
 class Architect(Agent):
@@ -20,4 +21,8 @@ class Architect(Agent):
     )
     prompt = read_prompt("architect")
     tools = ("read_file", "list_files", "search_in_code", "write_file")
+    context_model = ArchitectContext
     max_steps = 40
+
+    def observe(self, context: ArchitectContext, call: ToolCall, result: ToolResult) -> None:
+        context.note(call, result)

@@ -1,7 +1,8 @@
 """The agent that writes code."""
 
+from iskra_agents.contexts import CoderContext
 from iskra_agents.prompt import read_prompt
-from iskra_sdk import Agent
+from iskra_sdk import Agent, ToolCall, ToolResult
 
 
 class Coder(Agent):
@@ -19,4 +20,8 @@ class Coder(Agent):
     )
     prompt = read_prompt("coder")
     tools = ("read_file", "list_files", "search_in_code", "write_file", "execute_command")
+    context_model = CoderContext
     max_steps = 50
+
+    def observe(self, context: CoderContext, call: ToolCall, result: ToolResult) -> None:
+        context.note(call, result)

@@ -1,7 +1,8 @@
 """The agent that finds causes."""
 
+from iskra_agents.contexts import DebugContext
 from iskra_agents.prompt import read_prompt
-from iskra_sdk import Agent
+from iskra_sdk import Agent, ToolCall, ToolResult
 
 
 class Debug(Agent):
@@ -19,4 +20,8 @@ class Debug(Agent):
     )
     prompt = read_prompt("debug")
     tools = ("read_file", "list_files", "search_in_code", "execute_command")
+    context_model = DebugContext
     max_steps = 40
+
+    def observe(self, context: DebugContext, call: ToolCall, result: ToolResult) -> None:
+        context.note(call, result)

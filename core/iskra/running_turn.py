@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSeque
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
-from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from iskra.agent_contexts import AgentContexts
 from iskra.call_repetition import CallRepetition
-from iskra.plugin_host.catalog import Catalog
+from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
 from iskra.turn_journal import Journal
@@ -94,7 +94,7 @@ class RunningTurn:
         catalog: What the turn works with, to its end.
         agent: Who answers.
         voice: How it sounds.
-        contexts: The session's structured contexts, JSON-able, per agent.
+        contexts: The session's structured contexts as stored, per agent.
         journal: Steps of an interrupted turn.
         services: The kernel.
     """
@@ -129,7 +129,7 @@ class RunningTurn:
         self.agents: Mapping[str, AgentCard] = self._agents
         self._live = live
         self._voice = voice
-        self._contexts = dict(contexts)
+        self._contexts = AgentContexts(contexts, services.record_failure)
         self._options = record.options
         self._changes: list[Change] = []
         self._events: list[Event] = []
@@ -146,7 +146,8 @@ class RunningTurn:
         self.agent = agent.name
         self.owned_tools = self.services.choose_tools(self.catalog, agent)
         self.tools: Mapping[str, Tool] = {name: owned.value for name, owned in self.owned_tools.items()}
-        self.context = self._load_context(agent)
+        owned = self.catalog.agents.get(agent.name) or Owned(agent, "", 0)
+        self.context = self._contexts.enter(owned)
 
     # Running ---------------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class RunningTurn:
             async for event in stream:
                 await self._show(event)
         await self._finish_text()
-        self._save_context()
+        self.add(self._context_changes())
 
     async def _show(self, event: TurnEvent) -> None:
         """Show what the agent yielded, unless it was shown before the turn was interrupted."""
@@ -216,7 +217,7 @@ class RunningTurn:
     def abandon(self) -> tuple[list[Change], list[Event]]:
         """Return what closes the books on a turn that ends before its agent is done."""
         changes, events = self._tool_runner.abandon()
-        return [*self._changes, *changes], [*self._events, *events]
+        return [*self._changes, *changes, *self._context_changes()], [*self._events, *events]
 
     def message_id(self, index: int) -> MessageId:
         """Return the id of the turn's ``index``-th message; the same after a crash."""
@@ -385,6 +386,7 @@ class RunningTurn:
         results = await self._tool_runner.run(calls)
         for call, result in zip(calls, results, strict=True):
             self.messages.append(result.message(call))
+        self._contexts.observe(calls, results)
         self._repetition.note(calls, results)
         return results
 
@@ -393,8 +395,9 @@ class RunningTurn:
         await self._finish_text()
         text = to_json(dict(arguments)).decode()
         call = ToolCall(id=f"own_{self.journal.next_index}", name=name, arguments=text)
-        (result,) = await self._tool_runner.run([call], in_conversation=False)
-        return result
+        results = await self._tool_runner.run([call], in_conversation=False)
+        self._contexts.observe([call], results)
+        return results[0]
 
     async def ask(self, question: str, options: Sequence[str] = ()) -> str:
         """Ask the user; see ``iskra_sdk.Turn``."""
@@ -440,7 +443,6 @@ class RunningTurn:
                 ],
                 [self._event(EventType.AGENT_SWITCHED, route)],
             )
-        self._save_context()
         self._switch_to(target)
         stream = target.run(self)
         async with aclosing(cast("AsyncGenerator[TurnEvent]", stream)):
@@ -449,27 +451,16 @@ class RunningTurn:
 
     # Structured context ----------------------------------------------------------------------------------------------
 
-    def _load_context(self, agent: Agent) -> BaseModel | None:
-        if agent.context_model is None:
-            return None
-        try:
-            return agent.context_model.model_validate(self._contexts.get(agent.name, {}))
-        except ValidationError:
-            return agent.context_model()  # written by another version of the agent
-
-    def _save_context(self) -> None:
-        if self.context is None:
-            return
-        value: Any = self.context.model_dump(mode="json")
-        if self._contexts.get(self.agent) != value:
-            self._contexts[self.agent] = value
-            now = self.services.clock.now()
-            self.add([UpdateSession(self.session_id, now, contexts=dict(self._contexts))])
+    def _context_changes(self) -> list[Change]:
+        contexts = self._contexts.changed()
+        if contexts is None:
+            return []
+        return [UpdateSession(self.session_id, self.services.clock.now(), contexts=contexts)]
 
     @property
     def contexts(self) -> Mapping[str, object]:
         """The structured contexts as they stand."""
-        return self._contexts
+        return self._contexts.stored
 
 
 @lru_cache(maxsize=256)

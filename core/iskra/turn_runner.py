@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from iskra.context_view import view_context
 from iskra.conversations import Conversations
 from iskra.model_ids import DEFAULT_MODEL, ResolvedModel, resolve_model
 from iskra.plugin_host.catalog import Catalog
@@ -87,6 +88,7 @@ class TurnRunner:
         aliases: Callable[[], frozenset[str]],
         limits: LimitSettings,
     ) -> None:
+        self._services = services
         self._store = services.store
         self._logs = services.logs
         self._clock = services.clock
@@ -415,6 +417,15 @@ class TurnRunner:
         """
         for lane in list(self._lanes.values()):
             await lane.park(catalog)
+
+    async def view_context(self, principal: Principal, session_id: SessionId) -> Mapping[str, object]:
+        """Return what a session's agent would see with the next message; see :mod:`iskra.context_view`.
+
+        Raises:
+            SessionNotFoundError: No such session for this principal.
+        """
+        with self._lease() as lease:
+            return await view_context(self._services, lease.catalog, principal, session_id)
 
     async def close(self, grace: float) -> None:
         """Take no new turns, give those that run ``grace`` seconds, then leave the rest to the next start.

@@ -1,11 +1,12 @@
 """Agents: who answers a turn."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from iskra_sdk.errors import TooManyStepsError
+from iskra_sdk.message import ToolCall, ToolResult
 from iskra_sdk.turn import Turn, TurnEvent
 
 
@@ -38,6 +39,19 @@ class Agent:
     """Structured context kept with the session; every field needs a default."""
     max_steps: int = 25
     """Model calls one turn may take."""
+
+    def observe(self, context: Any, call: ToolCall, result: ToolResult) -> None:
+        """Note in the structured context what a tool call came to; the default notes nothing.
+
+        It is called after each tool call of a turn that the agent takes part in, also for calls of agents that it
+        handed over to. After a crash it is called again for the recorded calls, with the context as it was before the
+        turn; so it should use nothing but its arguments.
+
+        Args:
+            context: The agent's own context, an instance of :attr:`context_model`.
+            call: The call; ``call.arguments`` is JSON text.
+            result: What it came to; ``result.data`` is the typed result, if the tool has one.
+        """
 
     def system_prompt(self, turn: Turn) -> str:
         """Return the system prompt of this turn; the default is :attr:`prompt`."""

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from iskra import __version__
-from iskra.cli import access, approvals, chat, check, database, doctor, inventory, new, plugins, serve
+from iskra.cli import access, approvals, chat, check, database, doctor, insight, inventory, new, plugins, serve
 
 _EPILOG = "Plugins add commands of their own; `iskra plugins commands` lists them."
 
@@ -85,6 +85,8 @@ app.command("check")(check.check)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(approvals.app, name="approvals")
 app.command("models")(inventory.models)
+app.command("context")(insight.context)
+app.command("trace")(insight.trace)
 app.command("doctor")(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(access.app, name="token")

@@ -227,6 +227,11 @@ def add_session_routes(router: APIRouter, kernel: Kernel, sessions: Sessions) ->
             }
         )
 
+    @router.get("/api/v1/sessions/{session_id}/context", openapi_extra=reads, tags=["sessions"])
+    async def show_context(caller: Caller, session_id: str) -> JSONAnswer:
+        """Show what the session's agent would see with the next message."""
+        return JSONAnswer(dict(await kernel.turns.view_context(caller, SessionId(session_id))))
+
     @router.get("/api/v1/sessions/{session_id}/turns", openapi_extra=reads, tags=["turns"])
     async def list_turns(
         caller: Caller,

@@ -8,6 +8,7 @@ from iskra_sdk.client.async_client import AsyncIskraClient, AsyncTurnStream
 from iskra_sdk.client.models import (
     AgentInfo,
     ApprovalInfo,
+    ContextInfo,
     HealthInfo,
     MessageInfo,
     ModelInfo,
@@ -16,6 +17,7 @@ from iskra_sdk.client.models import (
     QuestionInfo,
     ReceiptInfo,
     SessionInfo,
+    StepInfo,
     ToolInfo,
     TurnInfo,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "ApprovalInfo",
     "AsyncIskraClient",
     "AsyncTurnStream",
+    "ContextInfo",
     "Decision",
     "HealthInfo",
     "IskraClient",
@@ -39,6 +42,7 @@ __all__ = [
     "ReceiptInfo",
     "ReconnectPolicy",
     "SessionInfo",
+    "StepInfo",
     "ToolInfo",
     "TurnInfo",
     "TurnStream",

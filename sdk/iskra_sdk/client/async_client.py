@@ -17,6 +17,7 @@ from iskra_sdk.client.connection import Connection, check_is_stream, expect_sile
 from iskra_sdk.client.models import (
     AgentInfo,
     ApprovalInfo,
+    ContextInfo,
     HealthInfo,
     MessageInfo,
     ModelInfo,
@@ -25,6 +26,7 @@ from iskra_sdk.client.models import (
     QuestionInfo,
     ReceiptInfo,
     SessionInfo,
+    StepInfo,
     ToolInfo,
     TurnInfo,
 )
@@ -451,9 +453,17 @@ class AsyncSessions(_AsyncResource):
         """Return messages with a position above ``after``, oldest first."""
         return await self._client._send(calls.list_messages(_id_of(session), after, limit))
 
+    async def context(self, session: str | SessionInfo) -> ContextInfo:
+        """Return what the session's agent would see with the next message."""
+        return await self._client._send(calls.show_context(_id_of(session)))
+
 
 class AsyncTurnsAPI(_AsyncResource):
     """Turns."""
+
+    async def steps(self, turn: str | TurnInfo) -> "_list[StepInfo]":
+        """Return a turn's journal: model calls, tool calls, questions, handoffs."""
+        return await self._client._send(calls.list_steps(_id_of(turn)))
 
     async def start(
         self,

@@ -15,6 +15,7 @@ from iskra_sdk.approval import ApprovalState
 from iskra_sdk.client.models import (
     AgentInfo,
     ApprovalInfo,
+    ContextInfo,
     HealthInfo,
     MessageInfo,
     ModelInfo,
@@ -22,6 +23,7 @@ from iskra_sdk.client.models import (
     ProviderInfo,
     ReceiptInfo,
     SessionInfo,
+    StepInfo,
     ToolInfo,
     TurnInfo,
 )
@@ -140,6 +142,16 @@ def delete_session(session_id: str) -> Call[None]:
 def list_messages(session_id: str, after: int, limit: int) -> Call[list[MessageInfo]]:
     """Read a session's messages, oldest first."""
     return _get(f"{_API}/sessions/{_id(session_id)}/messages", _many(MessageInfo), after=after, limit=limit)
+
+
+def show_context(session_id: str) -> Call[ContextInfo]:
+    """Read what a session's agent would see with the next message."""
+    return _get(f"{_API}/sessions/{_id(session_id)}/context", _one(ContextInfo))
+
+
+def list_steps(turn_id: str) -> Call[list[StepInfo]]:
+    """Read a turn's journal."""
+    return _get(f"{_API}/turns/{_id(turn_id)}/steps", _many(StepInfo))
 
 
 def start_turn(

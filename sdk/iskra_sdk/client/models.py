@@ -36,6 +36,8 @@ class TurnInfo(_Model):
     agent: str = ""
     first_seq: int = 0
     """The turn's events have higher numbers than this one."""
+    input: Mapping[str, Any] = Field(default_factory=dict)
+    """The user's message in OpenAI's chat shape."""
     created_at: datetime | None = None
     ended_at: datetime | None = None
     error: Mapping[str, Any] | None = None
@@ -58,6 +60,35 @@ class MessageInfo(_Model):
     turn_id: str | None = None
     agent: str = ""
     created_at: datetime | None = None
+
+
+class ContextInfo(_Model):
+    """What a session's agent would see with the next message."""
+
+    session_id: str
+    agent: str = ""
+    prompt: str = ""
+    tools: list[str] = Field(default_factory=list)
+    contexts: Mapping[str, Any] = Field(default_factory=dict)
+    """Agent → ``{"version": …, "value": …}``."""
+    strategy: str = ""
+    budget_tokens: int = 0
+    left_out: int = 0
+    """Messages that the model would not get."""
+    messages: list[Mapping[str, Any]] = Field(default_factory=list)
+
+
+class StepInfo(_Model):
+    """An entry of a turn's journal."""
+
+    index: int
+    kind: str = ""
+    state: str = ""
+    name: str = ""
+    effect_id: str | None = None
+    data: Mapping[str, Any] = Field(default_factory=dict)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 class ApprovalInfo(_Model):

@@ -16,6 +16,7 @@ from iskra_sdk.client.connection import Connection, check_is_stream, expect_sile
 from iskra_sdk.client.models import (
     AgentInfo,
     ApprovalInfo,
+    ContextInfo,
     HealthInfo,
     MessageInfo,
     ModelInfo,
@@ -24,6 +25,7 @@ from iskra_sdk.client.models import (
     QuestionInfo,
     ReceiptInfo,
     SessionInfo,
+    StepInfo,
     ToolInfo,
     TurnInfo,
 )
@@ -450,9 +452,17 @@ class Sessions(_Resource):
         """Return messages with a position above ``after``, oldest first."""
         return self._client._send(calls.list_messages(_id_of(session), after, limit))
 
+    def context(self, session: str | SessionInfo) -> ContextInfo:
+        """Return what the session's agent would see with the next message."""
+        return self._client._send(calls.show_context(_id_of(session)))
+
 
 class TurnsAPI(_Resource):
     """Turns."""
+
+    def steps(self, turn: str | TurnInfo) -> "_list[StepInfo]":
+        """Return a turn's journal: model calls, tool calls, questions, handoffs."""
+        return self._client._send(calls.list_steps(_id_of(turn)))
 
     def start(
         self,

@@ -97,6 +97,7 @@ class HarnessTurn:
     _reasoning: list[str] = field(default_factory=list)
     _text: list[str] = field(default_factory=list)
     _handoffs: int = 0
+    _taking_part: dict[str, Agent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Show the agents as other agents may see them."""
@@ -208,6 +209,7 @@ class HarnessTurn:
         if self.context is not None:
             self.contexts[self.agent] = self.context
         self.agent = agent.name
+        self._taking_part.setdefault(agent.name, agent)
         self.tools = {
             name: tool
             for name, tool in self.all_tools.items()
@@ -236,6 +238,10 @@ class HarnessTurn:
     async def _run(self, call: ToolCall) -> ToolResult:
         result = await self._result(call)
         self.results.append((call.name, result))
+        for name, agent in self._taking_part.items():
+            context = self.context if name == self.agent else self.contexts.get(name)
+            if context is not None:
+                agent.observe(context, call, result)
         return result
 
     async def _result(self, call: ToolCall) -> ToolResult:
