@@ -4,7 +4,8 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -175,22 +176,33 @@ def test_acknowledged_messages_are_there_once_after_every_kill(settings: dict[st
     dice = random.Random(4711)
     port = free_port()
     writers = [Writer(f"writer {number}") for number in range(WRITERS)]
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         with running_iskra(tmp_path, port, settings=settings) as server, ThreadPoolExecutor(WRITERS) as pool:
             stop = threading.Event()
-            jobs = [pool.submit(writer.write, server, stop) for writer in writers]
-            stop.wait(dice.uniform(0.3, 0.8))
-            server.kill()
-            stop.set()
+            try:
+                jobs = [pool.submit(writer.write, server, stop) for writer in writers]
+                wait_until(lambda: all(writer.session for writer in writers))
+                wait_until(lambda: sum(len(writer.acknowledged) for writer in writers) > WRITERS * number)
+                stop.wait(dice.uniform(0.0, 0.3))
+                server.kill()
+            finally:
+                stop.set()  # or the pool would wait for its writers for ever
             for job in jobs:
                 job.result()
-    assert sum(len(writer.acknowledged) for writer in writers) > WRITERS
     with running_iskra(tmp_path, port, settings=settings) as server, client_of(server) as client:
         for writer in writers:
             messages = client.sessions.messages(writer.session)
             sent = [item.message["content"] for item in messages if item.message["role"] == "user"]
             assert [text for text in sent if text in writer.acknowledged] == writer.acknowledged
             assert len(sent) - len(writer.acknowledged) in (0, 1)  # one may have been committed and not acknowledged
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def free_port() -> int:

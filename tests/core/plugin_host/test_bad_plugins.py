@@ -142,7 +142,7 @@ async def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_run(kind: 
         catalog = shop.host.catalog
         began = time.monotonic()
         status = await shop.drop("bad", source)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         assert status.state is PluginState.FAILED
         assert status.error is not None
         assert status.error.plugin == "bad"

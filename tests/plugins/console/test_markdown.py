@@ -144,5 +144,5 @@ def test_a_growing_text_ends_as_the_same_document(page: Page) -> None:
 )
 def test_no_text_makes_the_page_stutter(page: Page, text: str) -> None:
     longest = page.evaluate(TIMED, [text, max(len(text) // 40, 1)])
-    # A generous bound for a busy machine: quadratic work would take seconds here.
-    assert longest < 400
+    # Not a timing: quadratic work takes so long here that even a slow and busy machine shows the difference.
+    assert longest < 10_000

@@ -139,7 +139,7 @@ async def test_a_command_that_takes_too_long_is_stopped(make_workspace: MakeSpac
     space = make_workspace(command_seconds=0.5)
     started = time.monotonic()
     result = await run(space, "import time; print('begun', flush=True); time.sleep(600)")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert result.is_error
     assert result.error_code == "command_timeout"
     assert "begun" in result.content
@@ -150,7 +150,7 @@ async def test_a_command_that_ignores_sigterm_is_killed(make_workspace: MakeSpac
     space = make_workspace(command_seconds=1)
     started = time.monotonic()
     result = await run(space, STUBBORN)
-    assert 2.9 < time.monotonic() - started < 8
+    assert 2.9 < time.monotonic() - started < 30
     assert data_of(result)["stopped"] == "timeout"
     assert not is_alive(int((space.root / "stubborn.pid").read_text()))
 
@@ -166,7 +166,7 @@ async def test_a_daemon_does_not_outlive_its_command(space: Space) -> None:
 async def test_a_background_child_that_holds_the_output_does_not_hold_the_call(space: Space) -> None:
     started = time.monotonic()
     result = await run(space, "import subprocess; subprocess.Popen(['sleep', '600']); print('done')")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert data_of(result)["output"] == "done\n"
 
 
@@ -175,7 +175,7 @@ async def test_many_children_are_stopped(make_workspace: MakeSpace) -> None:
     script = "import os, time\nfor n in range(60):\n  if os.fork() == 0: time.sleep(600)\ntime.sleep(600)"
     started = time.monotonic()
     result = await run(space, script)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
     assert data_of(result)["stopped"] == "processes"
     assert processes_in(space.root) == []
 
@@ -220,7 +220,7 @@ async def test_a_cancelled_call_stops_the_command(space: Space) -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert not is_alive(process)
 
 

@@ -155,7 +155,7 @@ async def test_no_spelling_reaches_outside(hostile: Space, tool: str, path: str)
             said += str(error)
         else:
             said += result if isinstance(result, str) else f"{result.content} {result.data}"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert SECRET not in said
     assert "root:x:0" not in said
     assert "secret.txt (" not in said
@@ -224,7 +224,7 @@ async def test_special_files_are_refused_at_once(space: Space, tool: str) -> Non
         if (space.root / name).exists():
             with pytest.raises(ToolError, match=r"named pipe|socket|device|no folder"):
                 await space.call(tool, path=name, **TOOLS[tool])
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 async def test_special_files_do_not_stop_a_listing_or_search(space: Space) -> None:
@@ -247,7 +247,7 @@ async def test_a_sparse_file_of_4_gb_costs_a_window_only(space: Space) -> None:
     assert await space.fingerprint("write_file", path="huge.txt", content="x")
     assert "Replaces the binary file" in await space.preview("write_file", path="huge.txt", content="x")
     await space.call("write_file", path="huge.txt", content="x")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 async def test_a_folder_swapped_for_a_link_never_leads_out(space: Space) -> None:
