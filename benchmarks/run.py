@@ -17,6 +17,7 @@ PARTS = {
     "router": "Provider and router alone",
     "store": "Session store",
     "bus": "Event bus",
+    "routing": "Routing: the agent for a message",
 }
 
 

@@ -2,16 +2,26 @@
 
 from collections.abc import Iterable
 
+from pydantic import BaseModel
+
 from iskra_agents.architect import Architect
 from iskra_agents.ask import Ask
 from iskra_agents.coder import Coder
 from iskra_agents.debug import Debug
 from iskra_agents.orchestrator import Orchestrator
-from iskra_sdk import Agent, hookimpl
+from iskra_agents.routing.router import Router
+from iskra_agents.settings import AgentsSettings
+from iskra_sdk import Agent, PluginContext, hookimpl
 
-__all__ = ["Architect", "Ask", "Coder", "Debug", "Orchestrator", "register_agents"]
+__all__ = ["AgentsSettings", "Architect", "Ask", "Coder", "Debug", "Orchestrator", "register_agents", "settings_schema"]
 
 
 @hookimpl
-def register_agents() -> Iterable[Agent]:
-    return [Orchestrator(), Ask(), Coder(), Architect(), Debug()]
+def settings_schema() -> type[BaseModel]:
+    return AgentsSettings
+
+
+@hookimpl
+def register_agents(context: PluginContext) -> Iterable[Agent]:
+    settings = AgentsSettings.model_validate(context.settings.model_dump())
+    return [Orchestrator(Router(context.clock), settings), Ask(), Coder(), Architect(), Debug()]

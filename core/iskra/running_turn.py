@@ -418,7 +418,11 @@ class RunningTurn:
         finally:
             self.question = None
 
-    async def hand_off(self, agent: str) -> AsyncIterator[TurnEvent]:
+    def has_language_model(self, model: str | None = None) -> bool:
+        """Return whether a real model would answer; see ``iskra_sdk.Turn``."""
+        return self.services.llm.has_language_model(model or self._agent.model, self.catalog.providers)
+
+    async def hand_off(self, agent: str, *, reason: str = "") -> AsyncIterator[TurnEvent]:
         """Let another agent finish the turn; see ``iskra_sdk.Turn``."""
         await self._finish_text()
         index, recorded = self.journal.take(StepKind.HANDOFF)
@@ -435,7 +439,7 @@ class RunningTurn:
                 mend="Pick one agent as the model, e.g. `agent:coder`.",
             )
         if recorded is None:
-            route = {"from": self.agent, "to": agent}
+            route = {"from": self.agent, "to": agent, "reason": clean_text(reason)}
             self.add(
                 [
                     PutStep(self._step(index, StepKind.HANDOFF, StepState.DONE, route)),

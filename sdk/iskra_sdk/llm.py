@@ -208,6 +208,8 @@ class LLMProvider(ABC):
 
     name: str
     """How targets name the provider, e.g. ``openai``."""
+    is_language_model: bool = True
+    """False for a stand-in, whose answers nobody should rely on where a model's judgement is wanted."""
 
     @abstractmethod
     def stream(self, request: LLMRequest, model: str) -> AsyncIterator[LLMChunk]:

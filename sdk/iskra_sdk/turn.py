@@ -118,8 +118,18 @@ class Turn(Protocol):
             The chosen option's text, or the free answer.
         """
 
-    def hand_off(self, agent: str) -> AsyncIterator[TurnEvent]:
+    def has_language_model(self, model: str | None = None) -> bool:
+        """Return whether a real language model stands behind an alias, by default the agent's own.
+
+        With ``False``, what :meth:`stream_model` brings is a stand-in's work: good enough to show, not to rely on.
+        """
+
+    def hand_off(self, agent: str, *, reason: str = "") -> AsyncIterator[TurnEvent]:
         """Let another agent finish the turn and yield what it yields.
+
+        Args:
+            agent: The agent's name.
+            reason: Why, in a few words for people who look at the turn; never the user's message.
 
         Raises:
             TurnError: There is no such agent, or the turn was handed over too often.

@@ -1,15 +1,16 @@
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 import iskra_agents
-from iskra_agents import Orchestrator, register_agents
+from iskra_agents import Architect, Ask, Coder, Debug, Orchestrator
 from iskra_sdk import Agent
 from iskra_sdk.manifest import parse_manifest
 
-AGENTS = list(register_agents())
+AGENTS: Sequence[Agent] = (Orchestrator(), Ask(), Coder(), Architect(), Debug())
 WORKERS = [agent for agent in AGENTS if not isinstance(agent, Orchestrator)]
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "built-in-agents.md"
 CHANGES = ("write_file", "execute_command")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iskra_agents import Architect, Ask, Coder, Debug
-from iskra_agents.routing import route
+from iskra_agents.routing.keywords import route
 from iskra_sdk import Agent
 
 

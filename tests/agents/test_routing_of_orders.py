@@ -1,14 +1,20 @@
 """The orchestrator must send an order that the offline provider understands to an agent that has the tool for it."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import pytest
 
-from iskra_agents import register_agents
-from iskra_agents.routing import route
+from iskra_agents import Architect, Ask, Coder, Debug
+from iskra_agents.routing.context import RoutingContext
+from iskra_agents.routing.levels import Level
+from iskra_agents.routing.router import Router
 from iskra_plugins.offline.commands import Kind, read_request
+from iskra_sdk import Agent
+from iskra_sdk.clock import SystemClock
 
-AGENTS = [agent for agent in register_agents() if agent.name != "orchestrator"]
+AGENTS: Sequence[Agent] = (Ask(), Coder(), Architect(), Debug())
+ROUTER = Router(SystemClock())
 TOOLS = {
     "list": "list_files",
     "read": "read_file",
@@ -54,5 +60,7 @@ def test_the_agent_has_the_tools(order: str) -> None:
         TOOLS[clause.intent.name] for clause in read_request(order) if clause.kind is Kind.ORDER and clause.intent
     }
     assert wanted
-    chosen = next(agent for agent in AGENTS if agent.name == route(order, AGENTS).agent)
+    choice = ROUTER.choose(order, AGENTS, RoutingContext())
+    assert choice.level is not Level.LOW
+    chosen = next(agent for agent in AGENTS if agent.name == choice.agent)
     assert {tool for tool in wanted if any(fnmatchcase(tool, glob) for glob in chosen.tools)} == wanted

@@ -5,8 +5,9 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -182,7 +183,7 @@ def test_acknowledged_messages_are_there_once_after_every_kill(settings: dict[st
             try:
                 jobs = [pool.submit(writer.write, server, stop) for writer in writers]
                 wait_until(lambda: all(writer.session for writer in writers))
-                wait_until(lambda: sum(len(writer.acknowledged) for writer in writers) > WRITERS * number)
+                wait_until(partial(have_more_than, WRITERS * number, writers))
                 stop.wait(dice.uniform(0.0, 0.3))
                 server.kill()
             finally:
@@ -195,6 +196,11 @@ def test_acknowledged_messages_are_there_once_after_every_kill(settings: dict[st
             sent = [item.message["content"] for item in messages if item.message["role"] == "user"]
             assert [text for text in sent if text in writer.acknowledged] == writer.acknowledged
             assert len(sent) - len(writer.acknowledged) in (0, 1)  # one may have been committed and not acknowledged
+
+
+def have_more_than(count: int, writers: Sequence[Writer]) -> bool:
+    """Return whether more messages than that were acknowledged."""
+    return sum(len(writer.acknowledged) for writer in writers) > count
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:

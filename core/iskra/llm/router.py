@@ -158,6 +158,15 @@ class LLMRouter:
         """Return the aliases."""
         return tuple(self._aliases)
 
+    def has_language_model(self, model: str, providers: Mapping[str, ProviderEntry]) -> bool:
+        """Return whether a loaded provider of a real language model stands behind an alias."""
+        try:
+            targets = self._resolve(model)
+        except UnknownModelError:
+            return False
+        entries = (providers.get(target.provider) for target in targets)
+        return any(entry is not None and entry.value.is_language_model for entry in entries)
+
     async def models(self, providers: Mapping[str, ProviderEntry]) -> Mapping[str, Sequence[str]]:
         """Return the upstream models behind each alias that passes names through; none where they cannot be told."""
         open_aliases = {

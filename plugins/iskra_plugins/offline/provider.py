@@ -31,6 +31,7 @@ class OfflineProvider(LLMProvider):
     """
 
     name = "offline"
+    is_language_model = False
 
     def __init__(self, handbook: Handbook, clock: Clock, *, tokens_per_second: float = 0) -> None:
         self._handbook = handbook

@@ -190,7 +190,11 @@ class HarnessTurn:
                 return option
         raise BadInputError(f"{text!r} is none of the options {list(options)}.")
 
-    async def hand_off(self, agent: str) -> AsyncIterator[TurnEvent]:
+    def has_language_model(self, model: str | None = None) -> bool:
+        """Return whether there is a model; see :class:`~iskra_sdk.turn.Turn`."""
+        return self.model is not None and self.model.is_language_model
+
+    async def hand_off(self, agent: str, *, reason: str = "") -> AsyncIterator[TurnEvent]:
         """Let another agent finish the turn; see :class:`~iskra_sdk.turn.Turn`."""
         self._finish_own_text()
         target = self.all_agents.get(agent)

@@ -1,7 +1,7 @@
 """Chooses an agent by the words of a message.
 
-The rules are data (:mod:`iskra_agents.routing_table`) for the built-in agents; other agents are found by the words of
-their name, examples and description.
+The rules are data (:mod:`iskra_agents.routing.keyword_table`) for the built-in agents; other agents are found by the
+words of their name, examples and description.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from iskra_agents.routing_table import DEFAULT_AGENT, HINTS, OPENERS, STOP_WORDS
+from iskra_agents.routing.keyword_table import DEFAULT_AGENT, HINTS, OPENERS, STOP_WORDS
 from iskra_sdk.turn import AgentCard
 
 _LOOKED_AT = 4000  # characters; what a message is about stands near its beginning
@@ -45,8 +45,21 @@ class Route:
     why: str
 
 
+def mentioned(text: str, agents: Sequence[AgentCard]) -> str | None:
+    """Return the agent that a message calls by name, as in ``@coder``."""
+    names = {agent.name for agent in agents}
+    return next((name.lower() for name in _MENTION.findall(text[:_LOOKED_AT]) if name.lower() in names), None)
+
+
+def card_evidence(text: str, agents: Sequence[AgentCard]) -> dict[str, float]:
+    """Return for each agent how much its name, examples and description speak for it, from 0 up to below 1."""
+    sentences = list(_sentences(_QUOTED.sub(" ", text[:_LOOKED_AT])))
+    scores = {agent.name: _card_score(agent, sentences) for agent in agents}
+    return {name: score / (score + _HALF_CONFIDENCE) for name, score in scores.items()}
+
+
 def route(text: str, agents: Sequence[AgentCard]) -> Route:
-    """Choose one of ``agents`` for a message. The same arguments give the same result.
+    """Choose one of ``agents`` for a message by words alone. The same arguments give the same result.
 
     Args:
         text: The message.
@@ -59,9 +72,8 @@ def route(text: str, agents: Sequence[AgentCard]) -> Route:
         raise ValueError("there are no agents to choose from")
     names = {agent.name for agent in agents}
     text = text[:_LOOKED_AT]
-    for mention in _MENTION.findall(text):
-        if mention.lower() in names:
-            return Route(mention.lower(), 1.0, f"the message calls @{mention.lower()}")
+    if (called := mentioned(text, agents)) is not None:
+        return Route(called, 1.0, f"the message calls @{called}")
 
     sentences = list(_sentences(_QUOTED.sub(" ", text)))
     scores = {agent.name: _card_score(agent, sentences) for agent in agents}

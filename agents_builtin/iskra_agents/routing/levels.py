@@ -1,0 +1,25 @@
+"""How sure a choice is."""
+
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How sure a choice is, and so what follows from it."""
+
+    HIGH = "high"
+    """It stands."""
+    MEDIUM = "medium"
+    """It stands if another layer agrees, or has nothing to say."""
+    LOW = "low"
+    """The user is asked."""
+
+
+HIGH_FROM = 0.7
+MEDIUM_FROM = 0.45
+
+
+def level_of(probability: float) -> Level:
+    """Return the level of a probability."""
+    if probability >= HIGH_FROM:
+        return Level.HIGH
+    return Level.MEDIUM if probability >= MEDIUM_FROM else Level.LOW
