@@ -18,6 +18,7 @@ PARTS = {
     "store": "Session store",
     "bus": "Event bus",
     "routing": "Routing: the agent for a message",
+    "approvals_month": "Approvals that adapt: a month of work",
 }
 
 

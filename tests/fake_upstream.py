@@ -29,11 +29,13 @@ class Upstream:
 
     Attributes:
         url: Its base address.
+        answer: What it answers; may be replaced between requests.
         requests: What it was asked, oldest first.
         gone: How many clients left before the end of their answer.
     """
 
     url: str
+    answer: Answer
     requests: list[Request] = field(default_factory=list)
     gone: int = 0
 
@@ -56,7 +58,7 @@ def fake_upstream(answer: Answer) -> Iterator[Upstream]:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             try:
-                for delta, finish in _deltas(answer(request)):
+                for delta, finish in _deltas(upstream.answer(request)):
                     self._send_chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
                 self._write(b"data: [DONE]\n\n")
                 self._write(b"")
@@ -90,7 +92,7 @@ def fake_upstream(answer: Answer) -> Iterator[Upstream]:
             """Say nothing of clients that leave."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    upstream = Upstream(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    upstream = Upstream(f"http://127.0.0.1:{server.server_address[1]}/v1", answer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -86,7 +86,7 @@ class Kernel:
                 logs=logs,
                 llm=llm,
                 approvals=approvals,
-                policy=ApprovalPolicy(settings.approvals),
+                policy=ApprovalPolicy(settings.approvals, plugins.record_failure),
                 clock=clock,
                 tool_call=points.slot(Point.TOOL_CALL),
                 tool_result=points.slot(Point.TOOL_RESULT),

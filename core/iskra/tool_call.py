@@ -119,5 +119,6 @@ def request_event(request: ApprovalRequest) -> Event:
         "code": request.code,
         "expires_at": request.expires_at,
         "reason": request.reason,
+        "offers_rule": request.offers_rule,
     }
     return Event(EventType.APPROVAL_REQUESTED, data, turn_id=request.turn_id, at=request.created_at)

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from iskra.approvals.chat import new_code
 from iskra.approvals.inspection import fingerprint_of, preview_of
 from iskra.approvals.provenance import untrusted_source
+from iskra.correlation import correlation_id
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.tool_call import ToolJob, failure, recorded_result, refusal, refused, request_event
 from iskra.tool_execution import execute
@@ -25,6 +26,7 @@ from iskra_sdk.approval import (
     Ruling,
     Verdict,
     call_hash,
+    canonical_arguments,
 )
 from iskra_sdk.errors import ConflictError, IskraError, ToolDeniedError, ToolError
 from iskra_sdk.event import Event, EventType, Severity
@@ -32,7 +34,9 @@ from iskra_sdk.ids import ApprovalId, EffectId, SessionId, TurnId
 from iskra_sdk.message import Message, ToolCall, ToolResult, clean_text
 from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import (
+    AppendAudit,
     AppendMessage,
+    AuditEntry,
     Change,
     CloseApproval,
     CreateApproval,
@@ -212,15 +216,42 @@ class ToolRunner:
             principal_id=turn.principal.id,
             plugin=job.plugin,
         )
-        ruling = self._services.policy.rule(facts, turn.catalog.rules)
+        policy = self._services.policy
+        by_rule = policy.rule(facts, turn.catalog.rules)
+        ruling = policy.advised(facts, by_rule, turn.catalog.advisors)
         if ruling.verdict is Verdict.DENY:
             reason = f": {ruling.reason}" if ruling.reason else "."
             raise ToolDeniedError(f"The rule {ruling.rule!r} denies this call{reason}", mend="Do not repeat it.")
         if ruling.verdict is Verdict.ALLOW and job.has_effect and not ruling.even_untrusted:
             source = await untrusted_source(tool, arguments, turn.messages, turn.tools, ruling)
             if source is not None:
-                return self._services.policy.kernel_ruling("untrusted", UNTRUSTED.format(source=source))
+                return policy.kernel_ruling("untrusted", UNTRUSTED.format(source=source))
+        if ruling.verdict is Verdict.ALLOW and by_rule.verdict is Verdict.ASK:
+            await self._note_automatic(job, ruling)
         return ruling
+
+    async def _note_automatic(self, job: ToolJob, ruling: Ruling) -> None:
+        """Keep account of a call that an advisor allows in the person's place."""
+        tool, arguments = job.ready
+        text = canonical_arguments(arguments)
+        bound = call_hash(tool.name, text, await fingerprint_of(tool, arguments))
+        data = {
+            "tool": tool.name,
+            "arguments": text[:2000],
+            "hash": bound,
+            "rule": ruling.rule,
+            "reason": ruling.reason,
+        }
+        entry = AuditEntry(
+            at=self._services.clock.now(),
+            principal_id=self._turn.principal.id,
+            action="approval.automatic",
+            target=f"{self._turn.id}.{job.index}",
+            data=data,
+            correlation_id=correlation_id.get(),
+        )
+        event = self._event(job, EventType.APPROVAL_AUTOMATIC, rule=ruling.rule, reason=ruling.reason)
+        self._turn.add([AppendAudit(entry)], [event])
 
     @property
     def _interrupted(self) -> Ruling:

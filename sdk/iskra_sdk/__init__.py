@@ -5,7 +5,17 @@ server with :mod:`iskra_sdk.client`.
 """
 
 from iskra_sdk.agent import Agent
-from iskra_sdk.approval import ApprovalRequest, ApprovalRule, Approvals, ApprovalState, TimeoutAction, Verdict
+from iskra_sdk.approval import (
+    Advice,
+    ApprovalAdvisor,
+    ApprovalRequest,
+    ApprovalRule,
+    Approvals,
+    ApprovalState,
+    CallFacts,
+    TimeoutAction,
+    Verdict,
+)
 from iskra_sdk.clock import Clock, SystemClock
 from iskra_sdk.command import Command
 from iskra_sdk.context_strategy import ContextBudget, ContextStrategy
@@ -29,11 +39,14 @@ from iskra_sdk.voice import Voice
 __all__ = [
     "API_VERSION",
     "LLM",
+    "Advice",
     "Agent",
+    "ApprovalAdvisor",
     "ApprovalRequest",
     "ApprovalRule",
     "ApprovalState",
     "Approvals",
+    "CallFacts",
     "Caller",
     "Clock",
     "Command",

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -136,6 +137,42 @@ class Ruling:
     even_untrusted: bool = False
 
 
+_OFFER = "?"  # ends the rule's name of a request with which a rule is offered
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an advisor says about a call that no rule decided.
+
+    Attributes:
+        verdict: *allow* runs it, *deny* refuses it, *ask* only adds to what the person is asked.
+        rule: Names what the advice follows from, for the person and the audit log.
+        reason: Why, in a sentence; shown to whoever is asked or refused, and kept in the audit log.
+        offers_rule: The person may decide for calls like this one too: "always".
+    """
+
+    verdict: Verdict
+    rule: str
+    reason: str = ""
+    offers_rule: bool = False
+
+    def ruling_name(self, plugin: str) -> str:
+        """Return the name of the rule that requests and the audit log show."""
+        return f"{plugin}:{self.rule}{_OFFER if self.offers_rule else ''}"
+
+
+class ApprovalAdvisor(ABC):
+    """Knows more than rules do, for instance what the user decided before.
+
+    It is heard only where no rule decided and the default is to ask. What it allows is checked like a rule's *allow*: a
+    call whose arguments stem from what tools returned asks all the same.
+    """
+
+    @abstractmethod
+    def advise(self, call: CallFacts) -> Advice | None:
+        """Return what it has to say about a call; called for each one, so it must be quick."""
+
+
 def canonical_arguments(arguments: Mapping[str, object]) -> str:
     """Return the arguments as JSON with sorted keys: the exact text a person approves."""
     return to_json(_sorted(arguments)).decode()
@@ -192,6 +229,11 @@ class ApprovalRequest:
     decided_at: datetime | None = None
     remark: str = ""
 
+    @property
+    def offers_rule(self) -> bool:
+        """Whether the person may decide for calls like this one too."""
+        return self.rule.endswith(_OFFER)
+
 
 class Approvals(Protocol):
     """Approval requests as plugins and routes see them."""
@@ -201,6 +243,13 @@ class Approvals(Protocol):
     ) -> Sequence[ApprovalRequest]:
         """Return the principal's requests, newest first; an admin sees everybody's."""
 
+    async def get(self, principal: Principal, approval_id: ApprovalId) -> ApprovalRequest:
+        """Return a request.
+
+        Raises:
+            ApprovalNotFoundError: No such request for this principal.
+        """
+
     async def decide(
         self,
         principal: Principal,
@@ -209,6 +258,7 @@ class Approvals(Protocol):
         approve: bool,
         remark: str = "",
         arguments: Mapping[str, object] | None = None,
+        remember: bool = False,
     ) -> ApprovalRequest:
         """Approve or deny a request, once.
 
@@ -219,6 +269,7 @@ class Approvals(Protocol):
             remark: Told to the model.
             arguments: Approve the call with these arguments instead; they are checked against the tool's schema
                 and get a hash of their own.
+            remember: Accept the rule that was offered with the request.
 
         Raises:
             ApprovalNotFoundError: No such request for this principal.

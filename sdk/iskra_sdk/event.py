@@ -29,6 +29,7 @@ class EventType(StrEnum):
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_DECIDED = "approval.decided"
     APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_AUTOMATIC = "approval.automatic"
     QUESTION_ASKED = "question.asked"
     QUESTION_ANSWERED = "question.answered"
     PLUGIN_LOADED = "plugin.loaded"

@@ -10,7 +10,7 @@ import pluggy
 from pydantic import BaseModel
 
 from iskra_sdk.agent import Agent
-from iskra_sdk.approval import ApprovalRule
+from iskra_sdk.approval import ApprovalAdvisor, ApprovalRule
 from iskra_sdk.command import Command
 from iskra_sdk.context_strategy import ContextStrategy
 from iskra_sdk.event_bus import EventHandler
@@ -90,6 +90,12 @@ def register_approval_rules(context: PluginContext) -> Iterable[ApprovalRule]:
     They come after the admin's own rules and before the defaults. Rules about tools of other plugins need the
     permission ``approval_rules``, and may never be more lenient than the defaults.
     """
+    return ()
+
+
+@hookspec
+def register_approval_advisors(context: PluginContext) -> Iterable[ApprovalAdvisor]:
+    """Return advisors on calls that no rule decided; needs the permission ``approval_rules``."""
     return ()
 
 

@@ -34,12 +34,12 @@ def test_every_hook_has_an_entry_with_an_example() -> None:
 
 async def test_the_examples_are_one_plugin_that_uses_every_hook(tmp_path: Path) -> None:
     source = "\n".join(block.text for block in code_blocks(PAGE) if block.info == "python")
-    header = 'permissions = ["interceptors", "routes"]'
+    header = 'permissions = ["approval_rules", "interceptors", "routes"]'
     async with workshop(tmp_path) as shop:
         status = await shop.drop("tea", source, header=header)
         assert status.state is PluginState.RUNNING, status.error
         offered = {"agents", "tools", "voices", "providers", "interceptors", "event_handlers", "rules", "notifiers"}
-        assert set(status.offers) == offered | {"context_strategies", "routes", "permissions"}
+        assert set(status.offers) == offered | {"advisors", "context_strategies", "routes", "permissions"}
         assert status.settings == {"minutes": 3.0}
         assert await shop.call("brew", kind="green", cups=2) == "2 of green tea after 3 minutes"
         assert "tea.tick" in shop.event_types()

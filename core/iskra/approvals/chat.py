@@ -13,15 +13,17 @@ _LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ"  # without I, L, O and U, which are misread 
 _DIGITS = "23456789"
 
 _APPROVE = ("approve", "yes", "allow", "да", "одобряю", "одобрить", "разрешаю", "разрешить")
+_ALWAYS = ("always", "всегда")
 _DENY = ("deny", "no", "reject", "нет", "отклоняю", "отклонить", "запрещаю", "запретить")
 _CYRILLIC_LOOKALIKES = str.maketrans("АВСЕНКМРТХУ", "ABCEHKMPTXY")
 _REPLY = re.compile(
-    rf"^[\s`*_\"'«]*(?P<word>{'|'.join((*_APPROVE, *_DENY))})[\s`*_\"'«]+(?P<code>\w{{{CODE_LENGTH}}})\b"
+    rf"^[\s`*_\"'«]*(?P<word>{'|'.join((*_APPROVE, *_ALWAYS, *_DENY))})[\s`*_\"'«]+(?P<code>\w{{{CODE_LENGTH}}})\b"
     r"[\s`*_\"'»]*(?:[,:;.!—–-]*\s*(?P<remark>.*))?$",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(
-    r"\s*(?:\n+|;|,|\band\b|\bи\b)\s*(?=[`*_\"'«]*(?:" + "|".join((*_APPROVE, *_DENY)) + r")\b)", re.IGNORECASE
+    r"\s*(?:\n+|;|,|\band\b|\bи\b)\s*(?=[`*_\"'«]*(?:" + "|".join((*_APPROVE, *_ALWAYS, *_DENY)) + r")\b)",
+    re.IGNORECASE,
 )
 _LONGEST_REPLY = 2000
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
@@ -29,11 +31,12 @@ _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A person's decision in a chat message."""
+    """A person's decision in a chat message; ``remember`` accepts the rule that was offered with the request."""
 
     code: str
     approve: bool
     remark: str = ""
+    remember: bool = False
 
 
 def new_code() -> str:
@@ -59,7 +62,8 @@ def parse_reply(text: str) -> Sequence[Reply]:
         if found is None or not _is_code(code):
             return ()
         remark = (found["remark"] or "").strip()
-        replies.append(Reply(code=code, approve=found["word"].lower() in _APPROVE, remark=remark))
+        word = found["word"].lower()
+        replies.append(Reply(code, approve=word not in _DENY, remark=remark, remember=word in _ALWAYS))
     return replies
 
 
@@ -100,6 +104,12 @@ def chat_text(data: Mapping[str, object], language: Language = "en") -> str:
         ask = f"Reply `approve {code}` to run it, or `deny {code}` to refuse."
     if reason:
         lines.append(visible(reason))
+    if data.get("offers_rule"):
+        ask += (
+            f" `всегда {code}` разрешит и такие же вызовы впредь."
+            if language == "ru"
+            else (f" `always {code}` also allows calls like it from now on.")
+        )
     return "\n\n".join([*lines, ask])
 
 

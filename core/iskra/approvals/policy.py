@@ -1,11 +1,15 @@
 """The approval policy: rules in, ruling out; no state, no side effects."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from iskra.plugin_host.catalog import Owned
 from iskra.settings import ApprovalSettings
-from iskra_sdk.approval import ApprovalRule, CallFacts, Ruling, TimeoutAction, Verdict
+from iskra_sdk.approval import Advice, ApprovalAdvisor, ApprovalRule, CallFacts, Ruling, TimeoutAction, Verdict
 from iskra_sdk.tool import Risk
+
+logger = logging.getLogger(__name__)
 
 _STRICTNESS = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}
 
@@ -22,10 +26,14 @@ class ApprovalPolicy:
 
     Args:
         settings: The admin's rules and the default timeout.
+        record_failure: Told when an advisor raises.
     """
 
-    def __init__(self, settings: ApprovalSettings) -> None:
+    def __init__(
+        self, settings: ApprovalSettings, record_failure: Callable[[str, BaseException], None] = lambda _, __: None
+    ) -> None:
         self._settings = settings
+        self._record_failure = record_failure
         self._rules = tuple(ApprovalRule(**rule.model_dump()) for rule in settings.rules)
 
     def rule(self, call: CallFacts, plugin_rules: Sequence[Owned[ApprovalRule]] = ()) -> Ruling:
@@ -44,6 +52,24 @@ class ApprovalPolicy:
         if candidates:
             decided, name = max(candidates, key=lambda candidate: _STRICTNESS[candidate[0].verdict])
         return self._ruling(decided, name)
+
+    def advised(self, call: CallFacts, ruling: Ruling, advisors: Sequence[Owned[ApprovalAdvisor]]) -> Ruling:
+        """Let advisors speak where no rule decided; the strictest is heard, one that raises is not."""
+        if ruling.rule != DEFAULT_ASK.name:
+            return ruling
+        heard = [(advice, owned.plugin) for owned in advisors if (advice := self._hear(owned, call)) is not None]
+        if not heard:
+            return ruling
+        advice, plugin = max(heard, key=lambda item: _STRICTNESS[item[0].verdict])
+        return replace(ruling, verdict=advice.verdict, rule=advice.ruling_name(plugin), reason=advice.reason)
+
+    def _hear(self, owned: Owned[ApprovalAdvisor], call: CallFacts) -> Advice | None:
+        try:
+            return owned.value.advise(call)
+        except Exception as exc:
+            self._record_failure(owned.plugin, exc)
+            logger.warning("approval advisor failed", extra={"plugin": owned.plugin}, exc_info=exc)
+            return None
 
     def kernel_ruling(self, name: str, reason: str) -> Ruling:
         """Return a ruling of the kernel's own to ask a person; without a decision the call is not run."""

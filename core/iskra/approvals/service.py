@@ -133,6 +133,10 @@ class ApprovalService:
         """Return the principal's requests, newest first; an admin sees everybody's."""
         return await self._store.approvals(principal, state=state, limit=limit)
 
+    async def get(self, principal: Principal, approval_id: ApprovalId) -> ApprovalRequest:
+        """Return a request; see ``iskra_sdk.Approvals.get``."""
+        return await self._store.approval(principal, approval_id)
+
     async def decide(
         self,
         principal: Principal,
@@ -141,6 +145,7 @@ class ApprovalService:
         approve: bool,
         remark: str = "",
         arguments: Mapping[str, object] | None = None,
+        remember: bool = False,
     ) -> ApprovalRequest:
         """Approve or deny a request, once; see ``iskra_sdk.Approvals.decide``."""
         request = await self._store.approval(principal, approval_id)
@@ -150,10 +155,11 @@ class ApprovalService:
             by=principal.id,
             remark=remark,
             arguments=arguments if approve else None,
+            remember=remember and approve,
         )
 
     async def decide_by_code(
-        self, principal: Principal, code: str, *, approve: bool, remark: str = ""
+        self, principal: Principal, code: str, *, approve: bool, remark: str = "", remember: bool = False
     ) -> ApprovalRequest:
         """Approve or deny the principal's own request with this code.
 
@@ -167,7 +173,7 @@ class ApprovalService:
                 f"No approval request of yours has the code {code}.",
                 mend="Look at the code again; `iskra approvals list` shows what is open.",
             )
-        return await self.decide(principal, request.id, approve=approve, remark=remark)
+        return await self.decide(principal, request.id, approve=approve, remark=remark, remember=remember)
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,7 @@ class ApprovalService:
         by: str,
         remark: str = "",
         arguments: Mapping[str, object] | None = None,
+        remember: bool = False,
     ) -> ApprovalRequest:
         if request.state is not ApprovalState.OPEN:
             raise _closed(request)
@@ -259,7 +266,7 @@ class ApprovalService:
         ]
         live = await self._logs.open(SYSTEM, request.session_id)
         try:
-            await self._commit(live, request, changes, _decision_event(closed, by))
+            await self._commit(live, request, changes, _decision_event(closed, by, remember=remember))
         finally:
             self._logs.release(live)
         waiter = self._waiters.get(request.id)
@@ -302,7 +309,7 @@ def _closed(request: ApprovalRequest) -> ApprovalClosedError:
     )
 
 
-def _decision_event(request: ApprovalRequest, by: str) -> Event:
+def _decision_event(request: ApprovalRequest, by: str, *, remember: bool) -> Event:
     data: dict[str, object] = {
         "approval_id": request.id,
         "tool_call_id": request.tool_call_id,
@@ -318,4 +325,5 @@ def _decision_event(request: ApprovalRequest, by: str) -> Event:
             turn_id=request.turn_id,
             severity=Severity.WARNING,
         )
-    return Event(EventType.APPROVAL_DECIDED, {**data, "decision": str(request.state)}, turn_id=request.turn_id)
+    data |= {"decision": str(request.state), "remember": remember}
+    return Event(EventType.APPROVAL_DECIDED, data, turn_id=request.turn_id)

@@ -41,11 +41,17 @@ def list_approvals(
 
 
 @app.command()
-def approve(which: _Which, remark: _Remark = "", url: UrlOption = None, data_dir: DataDirOption = None) -> None:
+def approve(
+    which: _Which,
+    remark: _Remark = "",
+    always: Annotated[bool, typer.Option("--always", help="Accept the rule that is offered with it, too.")] = False,
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
     """Let a tool call run, exactly as it is shown."""
     with connect(url, data_dir) as client:
         request = _find(client, which)
-        client.approvals.approve(request, remark)
+        client.approvals.approve(request, remark, remember=always)
     say(f"Approved {request.code or request.id}: {request.tool}.")
 
 

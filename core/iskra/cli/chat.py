@@ -206,8 +206,11 @@ class _Conversation:
         if not self._is_interactive:
             tell(f"[waiting; decide with `iskra approvals approve {request.code}` or `… deny {request.code}`]")
             return None
+        always = ", [a]lways from now on" if request.offers_rule else ""
         while True:
-            reply = _prompt("Approve? [y]es, [n]o, [e]dit the arguments, [l]ater: ").lower()
+            reply = _prompt(f"Approve? [y]es{always}, [n]o, [e]dit the arguments, [l]ater: ").lower()
+            if always and reply in ("a", "always", "в", "всегда"):
+                return Decision(approve=True, remember=True)
             if reply in ("y", "yes", "д", "да"):
                 return True
             if reply in ("n", "no", "н", "нет"):

@@ -36,12 +36,16 @@ def add_approval_routes(router: APIRouter, kernel: Kernel) -> None:
 
     @router.post("/api/v1/approvals/{approval_id}/decision", openapi_extra=decides, tags=["approvals"])
     async def decide(caller: Caller, approval_id: str, given: DecisionInput) -> JSONAnswer:
-        """Approve or deny a request, once. With `arguments` the call is approved with those instead."""
+        """Approve or deny a request, once. With `arguments` the call is approved with those instead.
+
+        `remember` accepts the rule that was offered with the request (`offers_rule`).
+        """
         request = await kernel.approvals.decide(
             caller,
             ApprovalId(approval_id),
             approve=given.decision == "approve",
             remark=given.remark,
             arguments=given.arguments,
+            remember=given.remember,
         )
         return JSONAnswer(approval_wire(request))

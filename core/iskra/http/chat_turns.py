@@ -165,7 +165,11 @@ class ChatTurns:
         for decision in decisions:
             try:
                 request = await kernel.approvals.decide_by_code(
-                    principal, decision.code, approve=decision.approve, remark=decision.remark
+                    principal,
+                    decision.code,
+                    approve=decision.approve,
+                    remark=decision.remark,
+                    remember=decision.remember,
                 )
             except (ApprovalNotFoundError, ApprovalClosedError) as error:
                 notes.append(str(error))

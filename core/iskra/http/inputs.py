@@ -107,6 +107,7 @@ class DecisionInput(Input):
     decision: Literal["approve", "deny"]
     remark: Annotated[Text, Field(max_length=2000)] = ""
     arguments: Arguments | None = None
+    remember: bool = False
 
 
 class InstallInput(Input):

@@ -91,7 +91,7 @@ class Responses:
             turn_id = None
             for reply in replies:
                 request = await kernel.approvals.decide_by_code(
-                    principal, reply.code, approve=reply.approve, remark=reply.remark
+                    principal, reply.code, approve=reply.approve, remark=reply.remark, remember=reply.remember
                 )
                 given.decisions.append((request.id, reply.approve, reply.remark))
                 turn_id = turn_id or request.turn_id

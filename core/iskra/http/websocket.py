@@ -300,6 +300,7 @@ class _Connection:
                     approve=command.decision == "approve",
                     remark=command.remark,
                     arguments=command.arguments,
+                    remember=command.remember,
                 )
                 await self._result(command, approval_wire(request))
 

@@ -90,6 +90,7 @@ def approval_wire(request: ApprovalRequest) -> Document:
         "preview": request.preview,
         "code": request.code,
         "rule": request.rule,
+        "offers_rule": request.offers_rule,
         "reason": request.reason,
         "state": request.state,
         "created_at": request.created_at,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from iskra_sdk.agent import Agent
-from iskra_sdk.approval import ApprovalRule
+from iskra_sdk.approval import ApprovalAdvisor, ApprovalRule
 from iskra_sdk.context_strategy import ContextStrategy
 from iskra_sdk.event_bus import EventHandler
 from iskra_sdk.interceptor import Interceptor
@@ -54,5 +54,6 @@ class Catalog:
     permissions: Mapping[str, Owned[PermissionSpec]] = field(default_factory=_none)
     routes: Sequence[Owned[PluginRoutes]] = ()
     rules: Sequence[Owned[ApprovalRule]] = ()
+    advisors: Sequence[Owned[ApprovalAdvisor]] = ()
     interceptors: Sequence[Owned[Interceptor]] = ()
     event_handlers: Sequence[Owned[EventHandler]] = ()

@@ -9,7 +9,7 @@ from iskra.plugin_host.generation import Generation
 from iskra_sdk.errors import PluginConflictError
 
 _NAMED = ("agents", "tools", "voices", "providers", "context_strategies", "notifiers", "permissions")
-_LISTED = ("routes", "rules", "interceptors", "event_handlers")
+_LISTED = ("routes", "rules", "advisors", "interceptors", "event_handlers")
 
 
 def build_catalog(generations: Sequence[Generation], *, newest: Generation | None = None) -> Catalog:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from iskra_sdk import hookspecs
 from iskra_sdk.agent import Agent
-from iskra_sdk.approval import ApprovalRule
+from iskra_sdk.approval import ApprovalAdvisor, ApprovalRule
 from iskra_sdk.command import Command
 from iskra_sdk.context_strategy import ContextStrategy
 from iskra_sdk.errors import PluginConflictError, PluginLoadError, PluginSettingsError
@@ -76,6 +76,7 @@ class Contributions:
     permissions: Mapping[str, PermissionSpec] = field(default_factory=dict)
     routes: Sequence[PluginRoutes] = ()
     rules: Sequence[ApprovalRule] = ()
+    advisors: Sequence[ApprovalAdvisor] = ()
     interceptors: Sequence[Interceptor] = ()
     event_handlers: Sequence[EventHandler] = ()
 
@@ -92,6 +93,7 @@ class Contributions:
             "permissions": list(self.permissions),
             "routes": [routes.path for routes in self.routes],
             "rules": [rule.name for rule in self.rules],
+            "advisors": [type(advisor).__name__ for advisor in self.advisors],
             "interceptors": [interceptor.name or str(interceptor.point) for interceptor in self.interceptors],
             "event_handlers": [handler.pattern for handler in self.event_handlers],
         }
@@ -192,6 +194,9 @@ class Hooks:
             permissions=self._permissions(items["register_permissions"]),
             routes=self._routes(items["register_routes"]),
             rules=[self._confined(rule) for rule in items["register_approval_rules"]],
+            advisors=self._allowed(
+                items["register_approval_advisors"], PluginPermission.APPROVAL_RULES, "approval advisors"
+            ),
             interceptors=self._allowed(items["register_interceptors"], PluginPermission.INTERCEPTORS, "interceptors"),
             event_handlers=items["register_event_handlers"],
         )
@@ -319,6 +324,7 @@ _KINDS: Mapping[str, type[Any]] = {
     "register_interceptors": Interceptor,
     "register_event_handlers": EventHandler,
     "register_approval_rules": ApprovalRule,
+    "register_approval_advisors": ApprovalAdvisor,
     "register_notifiers": Notifier,
     "register_context_strategies": ContextStrategy,
     "register_routes": PluginRoutes,

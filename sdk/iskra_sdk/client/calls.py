@@ -200,7 +200,12 @@ def get_approval(approval_id: str) -> Call[ApprovalInfo]:
 
 
 def decide_approval(
-    approval_id: str, *, approve: bool, remark: str, arguments: Mapping[str, object] | None = None
+    approval_id: str,
+    *,
+    approve: bool,
+    remark: str,
+    arguments: Mapping[str, object] | None = None,
+    remember: bool = False,
 ) -> Call[ApprovalInfo]:
     """Approve or deny, once."""
     return _post(
@@ -209,7 +214,13 @@ def decide_approval(
         decision="approve" if approve else "deny",
         remark=remark or None,
         arguments=arguments,
+        remember=remember or None,
     )
+
+
+def any_route(method: str, path: str, body: Mapping[str, object] | None) -> Call[dict[str, Any]]:
+    """Call a route that nothing here knows."""
+    return Call(method.upper(), path, _mapping, body=body, is_repeatable=method.upper() == "GET")
 
 
 # What the server offers ------------------------------------------------------------------------------------------

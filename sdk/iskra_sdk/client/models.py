@@ -104,6 +104,8 @@ class ApprovalInfo(_Model):
     preview: str = ""
     risk: str = ""
     reason: str = ""
+    offers_rule: bool = False
+    """Whether the decision may hold for calls like this one too (``remember``)."""
     agent: str = ""
     session_id: str = ""
     turn_id: str = ""

@@ -198,6 +198,16 @@ class IskraClient:
         """
         return self._follow(_id_of(session), TurnReader(cursor=after, begins_inside=after > 0))
 
+    def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Call a route that has no method here, e.g. one of a plugin, and return its decoded answer.
+
+        Args:
+            method: ``GET``, ``POST``, …; only ``GET`` is repeated when the connection fails.
+            path: The route's path, beginning with a slash.
+            body: JSON-able object to send.
+        """
+        return self._send(calls.any_route(method, path, body))
+
     def models(self) -> list[ModelInfo]:
         """Return everything that answers."""
         return self._send(calls.list_models())
@@ -400,7 +410,11 @@ class TurnStream(TurnProgress):
         try:
             self._client._send(
                 calls.decide_approval(
-                    request.id, approve=decision.approve, remark=decision.remark, arguments=decision.arguments
+                    request.id,
+                    approve=decision.approve,
+                    remark=decision.remark,
+                    arguments=decision.arguments,
+                    remember=decision.remember,
                 )
             )
         except ApprovalClosedError:
@@ -502,13 +516,15 @@ class ApprovalsAPI(_Resource):
         """Return a request."""
         return self._client._send(calls.get_approval(_id_of(approval)))
 
-    def approve(self, approval: str | ApprovalInfo, remark: str = "") -> ApprovalInfo:
-        """Let the call run as it is shown.
+    def approve(self, approval: str | ApprovalInfo, remark: str = "", *, remember: bool = False) -> ApprovalInfo:
+        """Let the call run as it is shown; ``remember`` accepts the rule that was offered with the request.
 
         Raises:
             ApprovalClosedError: It was decided, expired or cancelled before.
         """
-        return self._client._send(calls.decide_approval(_id_of(approval), approve=True, remark=remark))
+        return self._client._send(
+            calls.decide_approval(_id_of(approval), approve=True, remark=remark, remember=remember)
+        )
 
     def deny(self, approval: str | ApprovalInfo, remark: str = "") -> ApprovalInfo:
         """Refuse the call; the remark is told to the model.

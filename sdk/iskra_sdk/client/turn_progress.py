@@ -19,11 +19,13 @@ class Decision:
         approve: Yes or no.
         remark: Told to the model.
         arguments: Approve the call with these arguments instead.
+        remember: Accept the rule that was offered with the request.
     """
 
     approve: bool
     remark: str = ""
     arguments: Mapping[str, object] | None = None
+    remember: bool = False
 
 
 DecisionLike = Decision | bool | None

@@ -195,7 +195,7 @@ async def test_agent_hands_over(store: SessionStore) -> None:
         record = await kit.turns.start(ALICE, None, "hi", model="agent:front")
         events = await kit.finish(record)
         switched = next(event for event in events if event.type == "agent.switched")
-        assert switched.data == {"from": "front", "to": "helper"}
+        assert switched.data == {"from": "front", "to": "helper", "reason": ""}
         assert (await store.turn(ALICE, record.id)).agent == "helper"
 
 

@@ -80,8 +80,8 @@ export const answerQuestion = (sessionId, text) => post(`api/v1/sessions/${part(
 export const eventsPath = (sessionId, after) => `api/v1/sessions/${part(sessionId)}/events?after=${after}`;
 
 export const approvals = async () => (await get("api/v1/approvals?state=open&limit=50")).data;
-export const decide = (id, isApproved, remark) =>
-  post(`api/v1/approvals/${part(id)}/decision`, { decision: isApproved ? "approve" : "deny", remark });
+export const decide = (id, isApproved, remark, remember = false) =>
+  post(`api/v1/approvals/${part(id)}/decision`, { decision: isApproved ? "approve" : "deny", remark, remember });
 
 export const signIn = (token) => post("login", { token });
 export const signOut = () => post("logout");

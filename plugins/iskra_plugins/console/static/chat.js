@@ -301,7 +301,7 @@ export class Chat {
     const page = {
       t: this.t,
       announce: this.page.announce,
-      decide: (item, isApproved, remark) => api.decide(item.id, isApproved, remark),
+      decide: (item, isApproved, remark, remember) => api.decide(item.id, isApproved, remark, remember),
       answer: (text) => api.answerQuestion(conversation.sessionId, text),
       retry: (item) => this.submit(item),
     };

@@ -180,7 +180,8 @@ const APPLY = {
   "approval.requested"(data, event) {
     this.put(`approval:${data.approval_id}`, {
       kind: "approval", turnId: event.turn_id, id: data.approval_id, tool: data.tool, arguments: data.arguments,
-      preview: data.preview, risk: data.risk, code: data.code, expiresAt: data.expires_at, reason: data.reason, state: "open",
+      preview: data.preview, risk: data.risk, code: data.code, expiresAt: data.expires_at, reason: data.reason,
+      offersRule: data.offers_rule === true, state: "open",
     });
     this.setState(event.turn_id, "waiting_approval");
   },

@@ -5,7 +5,7 @@ import { MarkdownView } from "./markdown.js";
 
 /**
  * @param {object} item from the conversation
- * @param {object} page `t` (texts), `announce(text, isUrgent)`, `decide(item, isApproved, remark)`, `answer(text)`,
+ * @param {object} page `t` (texts), `announce(text, isUrgent)`, `decide(item, isApproved, remark, remember)`, `answer(text)`,
  *     `retry(item)`
  */
 export function viewOf(item, page) {
@@ -131,17 +131,18 @@ function approval(item, { t, announce, decide }) {
   const note = el("div", { class: "note", role: "status" });
   const buttons = [
     el("button", { type: "button", class: "primary approve", onclick: () => send(true) }, t.approve),
+    item.offersRule && el("button", { type: "button", class: "always", onclick: () => send(true, true) }, t.approveAlways),
     el("button", { type: "button", class: "deny", onclick: () => send(false) }, t.deny),
-  ];
+  ].filter(Boolean);
   let current = item;
   let isDeciding = false;
 
-  async function send(isApproved) {
+  async function send(isApproved, remember = false) {
     isDeciding = true;
     buttons.forEach((button) => (button.disabled = true));
     note.replaceChildren();
     try {
-      await decide(current, isApproved, remark.value.trim());
+      await decide(current, isApproved, remark.value.trim(), remember);
     } catch (error) {
       isDeciding = false;
       buttons.forEach((button) => (button.disabled = false));

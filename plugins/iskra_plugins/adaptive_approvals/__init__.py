@@ -1,0 +1,65 @@
+"""Approvals that adapt: decisions teach which calls need no question any more.
+
+Nothing comes into force by itself. After five approvals in a row of calls of one shape the next question offers a rule;
+the user accepts it with "always", over HTTP, or not at all. A rejection takes a rule back, and every rule expires.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel
+
+from iskra_plugins.adaptive_approvals.advisor import Learner
+from iskra_plugins.adaptive_approvals.command import learned_rules
+from iskra_plugins.adaptive_approvals.routes import learned_rule_routes
+from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
+from iskra_sdk import ApprovalAdvisor, Command, EventHandler, PluginContext, hookimpl
+from iskra_sdk.plugin_context import Lifespan
+from iskra_sdk.routes import PluginRoutes
+
+__all__ = ["AdaptiveSettings", "settings_schema"]
+
+_learners: "WeakKeyDictionary[PluginContext, Learner]" = WeakKeyDictionary()
+
+
+def _learner_of(context: PluginContext) -> Learner:
+    """Return the learner that all hooks of one generation share."""
+    if context not in _learners:
+        _learners[context] = Learner(context, AdaptiveSettings.model_validate(context.settings.model_dump()))
+    return _learners[context]
+
+
+@hookimpl
+def settings_schema() -> type[BaseModel]:
+    return AdaptiveSettings
+
+
+@hookimpl
+def lifespan(context: PluginContext) -> Lifespan:
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await _learner_of(context).load()
+        yield
+
+    return running()
+
+
+@hookimpl
+def register_approval_advisors(context: PluginContext) -> Iterable[ApprovalAdvisor]:
+    return (_learner_of(context),)
+
+
+@hookimpl
+def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
+    return (EventHandler("approval.decided", _learner_of(context).learn),)
+
+
+@hookimpl
+def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
+    return (learned_rule_routes(_learner_of(context)),)
+
+
+@hookimpl
+def register_commands() -> Iterable[Command]:
+    return (Command("learned-rules", "Rules learned from your decisions: list, accept ID, revoke ID.", learned_rules),)

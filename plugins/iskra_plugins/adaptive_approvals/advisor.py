@@ -1,0 +1,131 @@
+"""Advises on calls by what their user decided before, and learns from each decision."""
+
+import asyncio
+from datetime import timedelta
+
+from pydantic_core import from_json
+
+from iskra_plugins.adaptive_approvals.ledger import LearnedRule, Thresholds, UserLedger
+from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
+from iskra_plugins.adaptive_approvals.shapes import Shape, shape_of
+from iskra_sdk import Advice, ApprovalAdvisor, Event, PluginContext, Risk, Verdict
+from iskra_sdk.approval import ApprovalRequest, CallFacts
+from iskra_sdk.ids import ApprovalId
+from iskra_sdk.principal import SYSTEM
+
+_PREFIX = "user:"
+
+
+class Learner(ApprovalAdvisor):
+    """Keeps the ledgers of all users.
+
+    Args:
+        context: The plugin's.
+        settings: When a rule is offered, and how long it holds.
+    """
+
+    def __init__(self, context: PluginContext, settings: AdaptiveSettings) -> None:
+        self._context = context
+        self._silent = frozenset(settings.silent_risks)
+        self._thresholds = Thresholds(
+            offer_after=settings.offer_after,
+            caution_after=settings.caution_after,
+            lifetime=timedelta(days=settings.expires_days),
+        )
+        self._ledgers: dict[str, UserLedger] = {}
+        self._writing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read what was learned before."""
+        for key in await self._context.state.keys(_PREFIX):
+            self._ledgers[key.removeprefix(_PREFIX)] = UserLedger.model_validate(await self._context.state.get(key))
+
+    def ledger(self, user: str) -> UserLedger:
+        """Return a user's ledger."""
+        return self._ledgers.setdefault(user, UserLedger())
+
+    def advise(self, call: CallFacts) -> Advice | None:
+        ledger = self._ledgers.get(call.principal_id)
+        shape = shape_of(call.tool, call.risk, call.arguments) if ledger is not None else None
+        if ledger is None or shape is None:
+            return None
+        rule = ledger.rule_for(shape.id, self._context.clock.now())
+        if rule is not None and not (rule.is_silent and str(call.risk) not in self._silent):
+            return Advice(Verdict.ALLOW, shape.id, _why(rule))
+        reasons = []
+        record = ledger.shapes.get(shape.id)
+        if record is not None and record.rejections >= self._thresholds.caution_after:
+            remark = f", last with the remark: {record.last_remark}" if record.last_remark else ""
+            reasons.append(f"You refused {record.rejections} calls like this one{remark}.")
+        offers = ledger.offers(shape.id, self._thresholds)
+        if offers and record is not None:
+            days = self._thresholds.lifetime.days
+            reasons.append(f"You approved the last {record.approvals} calls of this kind: {shape.text}.")
+            reasons.append(
+                f"If you accept the rule, they run without a question for {days} days; you can take it back."
+            )
+        return Advice(Verdict.ASK, shape.id, " ".join(reasons), offers_rule=offers) if reasons else None
+
+    async def learn(self, event: Event) -> None:
+        """Learn from a decision that a user made about their own call."""
+        request = await self._context.approvals.get(SYSTEM, ApprovalId(str(event.data["approval_id"])))
+        shape = self._shape_to_learn(request)
+        if shape is None:
+            return
+        ledger = self.ledger(request.principal_id)
+        if event.data["decision"] == "denied":
+            ledger.rejected(shape.id, shape.text, request.tool, request.remark)
+        else:
+            ledger.approved(shape.id, shape.text, request.tool, self._thresholds)
+            now = self._context.clock.now()
+            if event.data.get("remember") and request.offers_rule:
+                ledger.accept(shape.id, now, self._thresholds)
+            elif str(request.risk) in self._silent and ledger.offers(shape.id, self._thresholds):
+                ledger.accept(shape.id, now, self._thresholds, is_silent=True)
+        await self._write(request.principal_id)
+
+    def _shape_to_learn(self, request: ApprovalRequest) -> Shape | None:
+        """Return the shape, unless the question came from elsewhere or somebody else answered it."""
+        is_ours = request.rule == "default:ask" or request.rule.startswith(f"{self._context.name}:")
+        if not is_ours or request.decided_by != request.principal_id:
+            return None
+        return shape_of(request.tool, Risk(request.risk), from_json(request.arguments))
+
+    async def accept(self, user: str, shape_id: str) -> LearnedRule | None:
+        """Put an offered rule in force; ``None`` if none is offered for the shape."""
+        ledger = self.ledger(user)
+        if not ledger.offers(shape_id, self._thresholds):
+            return None
+        rule = ledger.accept(shape_id, self._context.clock.now(), self._thresholds)
+        await self._write(user)
+        return rule
+
+    async def revoke(self, user: str, shape_id: str) -> bool:
+        """Take a rule back."""
+        is_gone = self.ledger(user).revoke(shape_id)
+        if is_gone:
+            await self._write(user)
+        return is_gone
+
+    def offered(self, user: str) -> dict[str, str]:
+        """Return what is offered to a user: shape id → its text."""
+        ledger, now = self.ledger(user), self._context.clock.now()
+        return {
+            shape_id: record.text
+            for shape_id, record in ledger.shapes.items()
+            if ledger.offers(shape_id, self._thresholds) and ledger.rule_for(shape_id, now) is None
+        }
+
+    def in_force(self, user: str) -> list[LearnedRule]:
+        """Return a user's rules."""
+        ledger, now = self.ledger(user), self._context.clock.now()
+        return [rule for shape_id in list(ledger.rules) if (rule := ledger.rule_for(shape_id, now)) is not None]
+
+    async def _write(self, user: str) -> None:
+        async with self._writing:
+            await self._context.state.put(f"{_PREFIX}{user}", self.ledger(user).model_dump(mode="json"))
+
+
+def _why(rule: LearnedRule) -> str:
+    how = "learned silently, as an admin allows" if rule.is_silent else "accepted by you"
+    return f"A rule {how} on {rule.created_at:%Y-%m-%d} allows it until {rule.expires_at:%Y-%m-%d}: {rule.text}."

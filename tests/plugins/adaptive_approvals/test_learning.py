@@ -1,0 +1,204 @@
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+
+from iskra_plugins.adaptive_approvals.advisor import Learner
+from iskra_plugins.adaptive_approvals.ledger import MOST_SHAPES, Thresholds, UserLedger
+from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
+from iskra_sdk import Advice, Event, Risk, Verdict
+from iskra_sdk.approval import CallFacts
+from iskra_sdk.testing import ManualClock, MemoryStore
+from iskra_sdk.testing.harness_context import HarnessState
+
+FOLDER = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def month() -> Iterator[ModuleType]:
+    """The simulation of a month."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield importlib.import_module("approvals_month")
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+class Office:
+    """A learner, and users who decide."""
+
+    def __init__(self, month: ModuleType, store: MemoryStore | None = None, **settings: Any) -> None:
+        self.month = month
+        self.store = store or MemoryStore()
+        self.context = month.Context(ManualClock(), month.Decided(), HarnessState("adaptive_approvals", self.store))
+        self.learner = Learner(cast("Any", self.context), AdaptiveSettings(**settings))
+
+    def advice(self, path: str = "docs/a.md", user: str = "anna") -> Advice | None:
+        call = self.month.write(path)
+        return self.learner.advise(CallFacts(call.tool, call.risk, call.arguments, "coder", user, "workspace"))
+
+    async def decide(
+        self,
+        path: str = "docs/a.md",
+        *,
+        approves: bool = True,
+        user: str = "anna",
+        remember: bool = False,
+        remark: str = "",
+        rule: str = "",
+        by: str = "",
+    ) -> None:
+        advice = self.advice(path, user)
+        name = rule or (advice.ruling_name("adaptive_approvals") if advice is not None else "default:ask")
+        request = self.month._decided(self.month.write(path), name, user, approves=approves, context=self.context)
+        self.context.approvals.request = replace(request, remark=remark, decided_by=by or user)
+        decision = "approved" if approves else "denied"
+        await self.learner.learn(
+            Event("approval.decided", {"approval_id": "a", "decision": decision, "remember": remember})
+        )
+
+
+@pytest.fixture
+def office(month: ModuleType) -> Office:
+    return Office(month)
+
+
+async def test_five_approvals_in_a_row_bring_an_offer_and_nothing_more(office: Office) -> None:
+    for number in range(5):
+        assert office.advice() is None
+        await office.decide(f"docs/{number}.md")
+    advice = office.advice("docs/other.md")
+    assert advice is not None
+    assert (advice.verdict, advice.offers_rule) == (Verdict.ASK, True)
+    assert "docs/**/*.md" in advice.reason
+    for number in range(20):
+        await office.decide(f"docs/{number}.md")
+    advice = office.advice()
+    assert advice is not None
+    assert advice.verdict is Verdict.ASK
+
+
+async def test_an_accepted_rule_allows_says_why_and_expires(office: Office) -> None:
+    for _ in range(5):
+        await office.decide()
+    await office.decide(remember=True)
+    advice = office.advice("docs/new/page.md")
+    assert advice is not None
+    assert advice.verdict is Verdict.ALLOW
+    assert "accepted by you on 2026-01-01 allows it until 2026-01-31" in advice.reason
+    assert office.advice("docs/run.sh") is None
+    assert office.advice("src/a.md") is None
+    assert office.advice(user="boris") is None
+    office.context.clock.set_now(office.context.clock.now() + timedelta(days=31))
+    assert office.advice() is None  # and it must be earned anew
+
+
+async def test_remember_without_an_offer_accepts_nothing(office: Office) -> None:
+    await office.decide(remember=True)
+    assert office.learner.in_force("anna") == []
+
+
+async def test_one_rejection_takes_the_rule_back_and_starts_anew(office: Office) -> None:
+    for _ in range(5):
+        await office.decide()
+    await office.decide(remember=True)
+    rules = office.learner.in_force("anna")
+    assert len(rules) == 1
+    # A call of the same kind that asked for another reason, and was refused.
+    await office.decide(approves=False, rule="default:ask")
+    assert office.learner.in_force("anna") == []
+    for _ in range(4):
+        await office.decide()
+    assert office.advice() is None
+
+
+async def test_three_rejections_are_told_with_the_last_remark_and_need_ten_approvals(office: Office) -> None:
+    for remark in ("no", "never", "not in my docs"):
+        await office.decide(approves=False, remark=remark)
+    advice = office.advice()
+    assert advice is not None
+    assert advice.verdict is Verdict.ASK
+    assert "refused 3 calls" in advice.reason
+    assert "not in my docs" in advice.reason
+    for _ in range(9):
+        await office.decide()
+    assert office.learner.offered("anna") == {}
+    await office.decide()
+    assert len(office.learner.offered("anna")) == 1
+
+
+async def test_decisions_of_others_and_on_other_questions_teach_nothing(office: Office) -> None:
+    for _ in range(5):
+        await office.decide(by="admin")
+        await office.decide(rule="kernel:untrusted")
+        await office.decide(rule="settings:docs")
+    assert office.learner.offered("anna") == {}
+
+
+async def test_silent_learning_is_only_for_what_an_admin_allows(month: ModuleType) -> None:
+    office = Office(month, silent_risks=["write"])
+    for _ in range(5):
+        await office.decide()
+    advice = office.advice()
+    assert advice is not None
+    assert advice.verdict is Verdict.ALLOW
+    assert "silently" in advice.reason
+    # The admin changes their mind: what was learned silently no longer holds.
+    again = Office(month, office.store)
+    await again.learner.load()
+    advice = again.advice()
+    assert advice is None or advice.verdict is Verdict.ASK
+    for risk in ("execute", "external", "read"):
+        with pytest.raises(ValidationError):
+            AdaptiveSettings(silent_risks=[risk])  # type: ignore[list-item]
+
+
+async def test_what_was_learned_outlives_a_restart(office: Office, month: ModuleType) -> None:
+    for _ in range(5):
+        await office.decide()
+    again = Office(month, office.store)
+    await again.learner.load()
+    (shape_id,) = again.learner.offered("anna")
+    assert await again.learner.accept("boris", shape_id) is None
+    assert await again.learner.accept("anna", shape_id) is not None
+    third = Office(month, office.store)
+    await third.learner.load()
+    advice = third.advice()
+    assert advice is not None
+    assert advice.verdict is Verdict.ALLOW
+    assert not await third.learner.revoke("boris", shape_id)
+    assert await third.learner.revoke("anna", shape_id)
+    assert third.advice() is None
+
+
+def test_a_ledger_is_bounded_and_keeps_rules_in_force() -> None:
+    ledger, thresholds, clock = UserLedger(), Thresholds(), ManualClock()
+    ledger.approved("kept", "kept", "t", thresholds)
+    ledger.accept("kept", clock.now(), thresholds)
+    for number in range(MOST_SHAPES + 50):
+        ledger.approved(str(number), "x", "t", thresholds)
+    assert len(ledger.shapes) <= MOST_SHAPES + 1
+    assert ledger.rule_for("kept", clock.now()) is not None
+
+
+def test_a_month_of_work_needs_less_than_half_the_questions_and_nothing_slips_through(month: ModuleType) -> None:
+    found = month.months(range(3))
+    for profile in month.PROFILES:
+        saved = [result.saved for result in found if result.profile == profile.name]
+        assert sum(saved) / len(saved) >= 50, profile.name
+    assert [call for result in found for call in result.slipped] == []
+
+
+def test_every_imitation_differs_from_what_it_imitates(month: ModuleType) -> None:
+    """Or else the simulation would prove nothing."""
+    for call in (month.write("docs/a.md"), month.run_command("pytest -q")):
+        assert len(list(month.imitations(call))) > 20
+        assert all(other != call for other in month.imitations(call))
+    assert Risk.EXTERNAL in {month.frontend(__import__("random").Random(seed)).risk for seed in range(40)}
