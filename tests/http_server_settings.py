@@ -1,6 +1,7 @@
 """Settings of servers for tests of the HTTP layer."""
 
 import hashlib
+import importlib.metadata
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from http_probe import OTHER_TOKEN, READER_TOKEN, TOKEN
 from iskra.settings import AliasSettings, LimitSettings, LLMSettings, PluginSettings, Settings, UserSettings
 
 PROBE = Path(__file__).parent / "core" / "http" / "probe_plugin.py"
-BUILT_IN = ("agents", "console", "local", "offline", "openai_compatible", "workspace")
+BUILT_IN = tuple(sorted({point.name for point in importlib.metadata.entry_points(group="iskra.plugins")}))
 
 
 def make_settings(data_dir: Path, **changes: object) -> Settings:

@@ -24,4 +24,7 @@ def settings_schema() -> type[BaseModel]:
 @hookimpl
 def register_agents(context: PluginContext) -> Iterable[Agent]:
     settings = AgentsSettings.model_validate(context.settings.model_dump())
-    return [Orchestrator(Router(context.clock), settings), Ask(), Coder(), Architect(), Debug()]
+    agents = [Orchestrator(Router(context.clock), settings), Ask(), Coder(), Architect(), Debug()]
+    for agent in agents:
+        agent.tools = (*agent.tools, *settings.more_tools.get(agent.name, ()))
+    return agents

@@ -19,6 +19,8 @@ from iskra_sdk.manifest import PluginManifest
 from iskra_sdk.notifier import Notification
 from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import SessionReader, TurnRecord
+from iskra_sdk.tool import Tool
+from iskra_sdk.turn import AgentCard
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -113,6 +115,16 @@ class Turns(Protocol):
     def follow(self, principal: Principal, session_id: SessionId, *, after: int = 0) -> AsyncIterator[Event]:
         """Yield the session's events above ``after``, past ones first, then as they happen, without end."""
 
+    async def answer(self, principal: Principal, session_id: SessionId, text: str) -> TurnRecord | None:
+        """Answer the open question of a session; ``None`` if there is none.
+
+        ``first_seq`` of what is returned is the number of the last event before the turn goes on.
+
+        Raises:
+            SessionNotFoundError: No such session for this principal.
+            BadInputError: The text is none of the options.
+        """
+
     async def cancel(self, principal: Principal, turn_id: TurnId) -> None:
         """Cancel a turn; its upstream call stops within a second. A finished turn stays as it is."""
 
@@ -156,6 +168,14 @@ class PluginContext(Protocol):
         """Other servers; needs ``network``."""
 
     @property
+    def agents(self) -> Mapping[str, AgentCard]:
+        """The agents that all plugins offer now, by name."""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools that all plugins offer now, by name; calling one is for turns, which ask where a rule says so."""
+
+    @property
     def workspace(self) -> Path:
         """The workspace root of the server, resolved; needs ``files``."""
 
@@ -182,6 +202,16 @@ class PluginContext(Protocol):
 
         Raises:
             PluginDependencyError: Nobody offers it now.
+        """
+
+    async def refresh(self) -> None:
+        """Call the hooks for agents, tools, voices and providers again, and offer what they return now.
+
+        For a plugin whose offers come from elsewhere and change. Turns under way keep what they began with; everything
+        else that the plugin registered stays as it is. Before the plugin is in service it is put off until then.
+
+        Raises:
+            PluginError: The hooks fail, or another plugin holds a name; what was offered before stays.
         """
 
     def on_close(self, release: Callable[[], Awaitable[None] | None]) -> None:

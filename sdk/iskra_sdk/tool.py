@@ -6,9 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast, overload
+from typing import Annotated, Any, cast, overload
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, RootModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from iskra_sdk.errors import ToolArgumentsError
@@ -231,6 +231,49 @@ def tool(function: ToolFunction | None = None, /, **options: Any) -> Tool | Call
     if function is not None:
         return _make_tool(function)
     return lambda decorated: _make_tool(decorated, **options)
+
+
+def tool_from_schema(
+    function: Callable[[dict[str, Any], ToolContext], Awaitable[Any]],
+    *,
+    name: str,
+    description: str,
+    parameters: Mapping[str, object],
+    check: Callable[[dict[str, Any]], None] | None = None,
+    **options: Any,
+) -> Tool:
+    """Make a tool whose JSON schema comes from elsewhere, e.g. from another server.
+
+    Args:
+        function: Gets the arguments as they are, and the context.
+        name: See :class:`Tool`.
+        description: See :class:`Tool`.
+        parameters: The schema; models see it as it is.
+        check: Raises ``ValueError`` for arguments that do not fit the schema.
+        **options: Further fields of :class:`Tool`; without a risk it counts as ``external``.
+    """
+
+    def checked(arguments: dict[str, Any]) -> dict[str, Any]:
+        if check is not None:
+            check(arguments)
+        return arguments
+
+    class Given(RootModel[Annotated[dict[str, Any], AfterValidator(checked)]]):
+        """Arguments as they were sent."""
+
+    async def call(root: dict[str, Any], context: ToolContext) -> Any:
+        return await function(root, context)
+
+    return Tool(
+        name=name,
+        description=description,
+        parameters=parameters,
+        risk=Risk(options.pop("risk", Risk.EXTERNAL)),
+        function=call,
+        model=Given,
+        context_parameter="context",
+        **options,
+    )
 
 
 def _make_tool(function: ToolFunction, **options: Any) -> Tool:

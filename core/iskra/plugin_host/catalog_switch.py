@@ -91,19 +91,27 @@ class CatalogSwitch:
 
     # Swapping -----------------------------------------------------------------------------------------------------
 
-    def swap(self, running: Sequence[Generation], *, out: Sequence[Generation], into: Generation | None = None) -> None:
+    def swap(
+        self,
+        running: Sequence[Generation],
+        *,
+        out: Sequence[Generation],
+        into: Generation | None = None,
+        changed: Generation | None = None,
+    ) -> None:
         """Make a new catalog current, all at once.
 
         Args:
             running: The generations in service, and ``into``, in the order of their plugins.
             out: Those that leave.
             into: The one that comes.
+            changed: One that stays and offers something else than before.
 
         Raises:
-            PluginConflictError: ``into`` claims a name that another plugin holds; nothing is changed.
+            PluginConflictError: ``into`` or ``changed`` claims a name that another plugin holds; nothing is changed.
         """
         staying = [generation for generation in running if generation not in out]
-        catalog = build_catalog(staying, newest=into)
+        catalog = build_catalog(staying, newest=into or changed)
         old, new = self._current, LeasedCatalog(catalog, self._catalog_idle)
         for generation in staying:
             generation.holders += 1

@@ -6,7 +6,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -128,7 +128,7 @@ class Generation:
         for handler in self.contributions.event_handlers:
             self._registrations.append(self.room.bus.on(handler, self.name))
         if self._context is not None:
-            self._context.is_in_service = True
+            self._context.enter_service()
         if self._imported is not None:
             self._imported.plugin.forget_replaced()
         self._undo = None
@@ -137,6 +137,26 @@ class Generation:
         """Give its event handlers nothing more; called at the swap to the next generation."""
         for registration in self._registrations:
             registration()
+
+    def offer_again(self) -> Contributions:
+        """Call the register hooks again, take what can change in service, and return what was offered before.
+
+        Raises:
+            PluginError: A hook failed, or returned what it must not; nothing changes.
+        """
+        before = self.contributions
+        if self._imported is None or self._context is None:
+            return before
+        try:
+            now = self._imported.hooks.contributions(self._context)
+        except PluginError:
+            raise
+        except Exception as exc:
+            raise PluginLoadError(self.name, f"a register hook failed: {exc}") from exc
+        self.contributions = replace(
+            before, agents=now.agents, tools=now.tools, voices=now.voices, providers=now.providers
+        )
+        return before
 
     def undo_import(self) -> None:
         """Put the modules of the generation before back, because this one was never put into service."""

@@ -336,6 +336,11 @@ class PluginHost:
             if not self._rollout.is_closing:
                 await self._rescan(try_out=True)
 
+    async def refresh(self, plugin: str) -> None:
+        """Offer again what a running plugin has to offer; see ``iskra_sdk.PluginContext.refresh``."""
+        async with self._changing:
+            self._rollout.refresh(self._known(plugin))
+
     def record_failure(self, plugin: str, error: BaseException) -> None:
         """Count what a plugin raised at run time; too many within a minute put it into quarantine.
 

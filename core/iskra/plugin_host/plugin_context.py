@@ -40,6 +40,8 @@ from iskra_sdk.session_store import (
     StoredMessage,
     TurnRecord,
 )
+from iskra_sdk.tool import Tool
+from iskra_sdk.turn import AgentCard
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -73,6 +75,8 @@ class HostServices(Protocol):
     def withdraw(self, protocol: type, service: object) -> None: ...
 
     def service(self, protocol: type[T]) -> T | None: ...
+
+    async def refresh(self, plugin: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -391,6 +395,9 @@ class PluginTurns:
             for event in batch:
                 yield event
 
+    async def answer(self, principal: Principal, session_id: SessionId, text: str) -> TurnRecord | None:
+        return await available(self._host.facilities.turns, "turns").answer(principal, session_id, text)
+
     async def cancel(self, principal: Principal, turn_id: TurnId) -> None:
         await available(self._host.facilities.turns, "turns").cancel(principal, turn_id)
 
@@ -432,6 +439,7 @@ class KernelContext:
         self.services: dict[type, object] = {}
         """What it provides; the host puts it into service at the swap."""
         self.is_in_service = False
+        self._wants_refresh = False
         self._workspace = workspace
         self._host = host
         self._sessions = SessionsView(store)
@@ -493,6 +501,28 @@ class KernelContext:
         self._host.provide(self.name, protocol, service)
         self.services[protocol] = service
         self.acquisitions.add("services", lambda: self._host.withdraw(protocol, service))
+
+    async def refresh(self) -> None:
+        if self.is_in_service:
+            await self._host.refresh(self.name)
+        else:
+            self._wants_refresh = True
+
+    def enter_service(self) -> None:
+        """Know that the plugin is in service, and make up for a refresh that was asked for before."""
+        self.is_in_service = True
+        if self._wants_refresh:
+            self.tasks.start(self.refresh, name=f"{self.name}: refresh")
+
+    @property
+    def agents(self) -> Mapping[str, AgentCard]:
+        with self._host.lease() as lease:
+            return {name: owned.value for name, owned in lease.catalog.agents.items()}
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        with self._host.lease() as lease:
+            return {name: owned.value for name, owned in lease.catalog.tools.items()}
 
     def service(self, protocol: type[T]) -> T:
         own = self.services.get(protocol)

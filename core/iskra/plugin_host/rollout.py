@@ -57,6 +57,22 @@ class Rollout:
         self.is_closing = False
         """Whether nothing new may be loaded any more."""
 
+    def refresh(self, plugin: KnownPlugin) -> None:
+        """Put what a running plugin offers now in the place of what it offered before.
+
+        Raises:
+            PluginError: It cannot be offered; what was offered before stays.
+        """
+        generation = plugin.running
+        if generation is None:
+            return
+        before = generation.offer_again()
+        try:
+            self.swap(out=(), changed=generation)
+        except PluginConflictError:
+            generation.contributions = before
+            raise
+
     async def load_all(self, *, try_all_out: bool) -> None:
         """Load what is wanted, dependencies first, those that do not depend on one another at the same time."""
         wanted = {plugin.name: plugin for plugin in self._plugins.values() if plugin.is_wanted}
@@ -225,16 +241,18 @@ class Rollout:
                     await self.replace(other, other.source, action="load", try_out=False)
                     await self.retry_dependents(other.name)
 
-    def swap(self, *, out: Sequence[Generation], into: Generation | None = None) -> None:
-        """Make a catalog without some generations and with a new one current.
+    def swap(
+        self, *, out: Sequence[Generation], into: Generation | None = None, changed: Generation | None = None
+    ) -> None:
+        """Make a catalog without some generations, with a new one, or with one that offers something else, current.
 
         Raises:
-            PluginConflictError: ``into`` claims a name that another plugin holds; nothing is changed.
+            PluginConflictError: ``into`` or ``changed`` claims a name that another plugin holds; nothing is changed.
         """
         running = [plugin.running for plugin in self._plugins.values() if plugin.running is not None]
         generations = [*running, into] if into is not None else running
         generations.sort(key=lambda generation: list(self._plugins).index(generation.name))
-        self._switch.swap(generations, out=out, into=into)
+        self._switch.swap(generations, out=out, into=into, changed=changed)
 
     def unchanged(self, plugin: KnownPlugin, action: str) -> Receipt:
         """Return the receipt of a change that swapped nothing."""

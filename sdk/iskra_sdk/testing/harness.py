@@ -142,6 +142,7 @@ class PluginHarness:
             if lifespan is not None:
                 await stack.enter_async_context(lifespan)
                 stack.push_async_callback(context.close)  # tasks end before the lifespan does
+            context.on_refresh = lambda: harness._collect(agents, tools)
             harness._collect(agents, tools)
             yield harness
 
@@ -235,6 +236,7 @@ class PluginHarness:
         self.agents = self._by_name([*self.registered("register_agents"), *agents], Agent)
         self.tools = self._by_name([*self.registered("register_tools"), *tools], Tool)
         self.voices = self._by_name(self.registered("register_voices"), Voice)
+        self.context.agents, self.context.tools = self.agents, self.tools
 
     def _by_name(self, items: Sequence[Any], kind: type) -> dict[str, Any]:
         named: dict[str, Any] = {}

@@ -32,6 +32,8 @@ from iskra_sdk.plugin_context import HTTPClient, HTTPResponse, Tasks, Turns
 from iskra_sdk.session_store import PutPluginValue, SessionReader
 from iskra_sdk.testing.memory_bus import MemoryEventBus
 from iskra_sdk.testing.memory_store import MemoryStore
+from iskra_sdk.tool import Tool
+from iskra_sdk.turn import AgentCard
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -217,6 +219,9 @@ class HarnessContext:
         self._approvals = approvals
         self._services: dict[type, object] = dict(services)
         self._foreign = frozenset(services)
+        self.on_refresh: Callable[[], None] = lambda: None
+        self.agents: Mapping[str, AgentCard] = {}
+        self.tools: Mapping[str, Tool] = {}
         self._releases: list[Callable[[], Awaitable[None] | None]] = []
 
     @property
@@ -236,6 +241,10 @@ class HarnessContext:
         """The harness's model."""
         self._require(PluginPermission.LLM)
         return self._llm
+
+    async def refresh(self) -> None:
+        """Collect the plugin's agents and tools again; see :class:`~iskra_sdk.plugin_context.PluginContext`."""
+        self.on_refresh()
 
     @property
     def approvals(self) -> Approvals:

@@ -1,4 +1,6 @@
 import importlib
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -189,11 +191,19 @@ def test_a_ledger_is_bounded_and_keeps_rules_in_force() -> None:
 
 
 def test_a_month_of_work_needs_less_than_half_the_questions_and_nothing_slips_through(month: ModuleType) -> None:
-    found = month.months(range(3))
+    # In a process of its own: it computes for seconds, which the loop guards of other tests' servers would not bear.
+    code = (
+        "import json, approvals_month as month\n"
+        "found = month.months(range(3))\n"
+        "print(json.dumps([[each.profile, each.saved, len(each.slipped), each.harmless] for each in found]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
     for profile in month.PROFILES:
-        saved = [result.saved for result in found if result.profile == profile.name]
-        assert sum(saved) / len(saved) >= 50, profile.name
-    assert [call for result in found for call in result.slipped] == []
+        saved = [share for name, share, _, harmless in found if name == profile.name and harmless > 200]
+        assert len(saved) == 3
+        assert sum(saved) / 3 >= 50, profile.name
+    assert [slipped for _, _, slipped, _ in found] == [0] * len(found)
 
 
 def test_every_imitation_differs_from_what_it_imitates(month: ModuleType) -> None:

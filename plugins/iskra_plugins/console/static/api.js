@@ -81,7 +81,9 @@ export const eventsPath = (sessionId, after) => `api/v1/sessions/${part(sessionI
 
 export const approvals = async () => (await get("api/v1/approvals?state=open&limit=50")).data;
 export const decide = (id, isApproved, remark, remember = false) =>
-  post(`api/v1/approvals/${part(id)}/decision`, { decision: isApproved ? "approve" : "deny", remark, remember });
+  post(`api/v1/approvals/${part(id)}/decision`, {
+    decision: isApproved ? "approve" : "deny", remark, ...(remember && { remember }),
+  });
 
 export const signIn = (token) => post("login", { token });
 export const signOut = () => post("logout");
