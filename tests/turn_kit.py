@@ -165,7 +165,7 @@ async def turn_kit(
         tool_result=points.slot(Point.TOOL_RESULT),
         turn=points.slot(Point.TURN),
         context_budget=ContextBudget(32_000),
-        choose_context_strategy=lambda _catalog: RecentMessages(),
+        choose_context_strategy=lambda _catalog: (RecentMessages(), ""),
         choose_tools=ToolChoice().tools_of,
         record_failure=lambda plugin, exc: failures.append((plugin, exc)),
         limits=limits or LimitSettings(),

@@ -1,7 +1,7 @@
 """The agent that plans."""
 
 from iskra_agents.contexts import ArchitectContext
-from iskra_agents.prompt import read_prompt
+from iskra_agents.prompt import READ_BACK, read_prompt
 from iskra_sdk import Agent, ToolCall, ToolResult
 
 
@@ -20,7 +20,7 @@ class Architect(Agent):
         "Сравни два варианта архитектуры",
     )
     prompt = read_prompt("architect")
-    tools = ("read_file", "list_files", "search_in_code", "write_file")
+    tools = ("read_file", "list_files", "search_in_code", "write_file", *READ_BACK)
     context_model = ArchitectContext
     max_steps = 40
 

@@ -1,6 +1,6 @@
 """The agent that answers questions."""
 
-from iskra_agents.prompt import read_prompt
+from iskra_agents.prompt import READ_BACK, read_prompt
 from iskra_sdk import Agent
 
 
@@ -18,4 +18,4 @@ class Ask(Agent):
         "Что лежит в docs?",
     )
     prompt = read_prompt("ask")
-    tools = ("read_file", "list_files", "search_in_code")
+    tools = ("read_file", "list_files", "search_in_code", *READ_BACK)

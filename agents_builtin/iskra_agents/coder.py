@@ -1,7 +1,7 @@
 """The agent that writes code."""
 
 from iskra_agents.contexts import CoderContext
-from iskra_agents.prompt import read_prompt
+from iskra_agents.prompt import READ_BACK, read_prompt
 from iskra_sdk import Agent, ToolCall, ToolResult
 
 
@@ -19,7 +19,7 @@ class Coder(Agent):
         "Запусти тесты",
     )
     prompt = read_prompt("coder")
-    tools = ("read_file", "list_files", "search_in_code", "write_file", "execute_command")
+    tools = ("read_file", "list_files", "search_in_code", "write_file", "execute_command", *READ_BACK)
     context_model = CoderContext
     max_steps = 50
 

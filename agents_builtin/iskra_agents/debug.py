@@ -1,7 +1,7 @@
 """The agent that finds causes."""
 
 from iskra_agents.contexts import DebugContext
-from iskra_agents.prompt import read_prompt
+from iskra_agents.prompt import READ_BACK, read_prompt
 from iskra_sdk import Agent, ToolCall, ToolResult
 
 
@@ -19,7 +19,7 @@ class Debug(Agent):
         "Не запускается сервер, помоги разобраться",
     )
     prompt = read_prompt("debug")
-    tools = ("read_file", "list_files", "search_in_code", "execute_command")
+    tools = ("read_file", "list_files", "search_in_code", "execute_command", *READ_BACK)
     context_model = DebugContext
     max_steps = 40
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+READ_BACK = ("read_message", "read_artifact")
+"""Tools for what was left out of a conversation or a long result; every agent that uses tools has them."""
+
 _FOLDER = Path(__file__).parent / "prompts"
 
 

@@ -2,15 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from iskra_sdk.context_strategy import ContextBudget
+from iskra_sdk.context_strategy import ContextBudget, estimated_tokens
 from iskra_sdk.message import Message, ToolCall
-
-BYTES_PER_TOKEN = 4
-
-
-def estimated_tokens(message: Message) -> int:
-    """Return a rough count of a message's tokens: 4 bytes of its JSON each."""
-    return len(message.encoded) // BYTES_PER_TOKEN + 1
 
 
 class RecentMessages:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from iskra.context_strategy import estimated_tokens, with_missing_results
+from iskra.context_strategy import with_missing_results
 from iskra.plugin_host.catalog import Catalog
 from iskra.turn_services import TurnServices
+from iskra_sdk.context_strategy import estimated_tokens
 from iskra_sdk.ids import SessionId
 from iskra_sdk.message import Message
 from iskra_sdk.principal import Principal
@@ -26,7 +27,7 @@ async def view_context(
     name = (turns[0].agent if turns else "") or session.agent.removeprefix("agent:")
     owned = catalog.agents.get(name)
     messages = await _messages(services, principal, session_id)
-    strategy = services.choose_context_strategy(catalog)
+    strategy, _ = services.choose_context_strategy(catalog)
     sent = await strategy.fit(messages, services.context_budget)
     return {
         "session_id": session_id,
@@ -46,7 +47,7 @@ async def _messages(services: TurnServices, principal: Principal, session_id: Se
     after = -1
     while True:
         page = await services.store.messages(principal, session_id, after=after, limit=_PAGE)
-        messages.extend(stored.message for stored in page)
+        messages.extend(stored.message.with_id(stored.id) for stored in page)
         if len(page) < _PAGE:
             return with_missing_results(messages, "(no result yet)")
         after = page[-1].position

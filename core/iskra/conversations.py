@@ -54,7 +54,7 @@ class Conversations:
         after = 0
         while True:
             page = await self._store.messages(SYSTEM, record.session_id, after=after, limit=_PAGE)
-            messages.extend(stored.message for stored in page if stored.position < end)
+            messages.extend(stored.message.with_id(stored.id) for stored in page if stored.position < end)
             if len(page) < _PAGE or page[-1].position >= end:
                 return with_missing_results(messages, _NO_RESULT)
             after = page[-1].position

@@ -119,12 +119,12 @@ def _find_tool(catalog: Catalog, name: str) -> Tool | None:
     return None if owned is None else owned.value
 
 
-def _strategy_chooser(name: str) -> Callable[[Catalog], ContextStrategy]:
+def _strategy_chooser(name: str) -> Callable[[Catalog], tuple[ContextStrategy, str]]:
     recent = RecentMessages()
 
-    def choose(catalog: Catalog) -> ContextStrategy:
+    def choose(catalog: Catalog) -> tuple[ContextStrategy, str]:
         owned = catalog.context_strategies.get(name)
-        return recent if owned is None else owned.value
+        return (recent, "") if owned is None else (owned.value, owned.plugin)
 
     return choose
 

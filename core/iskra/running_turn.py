@@ -1,9 +1,10 @@
 """A turn while it runs: what the agent sees of it, and what becomes of the agent's steps."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSequence, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import cast
 
@@ -11,6 +12,7 @@ from pydantic_core import to_json
 
 from iskra.agent_contexts import AgentContexts
 from iskra.call_repetition import CallRepetition
+from iskra.context_strategy import RecentMessages
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
@@ -42,8 +44,12 @@ from iskra_sdk.turn import AgentCard, ReasoningDelta, TextDelta, TurnEvent
 from iskra_sdk.untrusted import RULE
 from iskra_sdk.voice import Voice
 
+logger = logging.getLogger(__name__)
+
 MOST_HANDOFFS = 8
 """Times one turn may be handed from agent to agent."""
+_FITTING_TIMEOUT = 60.0
+"""Seconds a context strategy may take; one that asks a model for a summary needs some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +277,7 @@ class RunningTurn:
             return
         index, recorded = self.journal.take(StepKind.TEXT)
         place = self.next_message_index()
-        message = Message.assistant(text)
+        message = Message.assistant(text).with_id(self.message_id(place))
         if recorded is None:
             step = self._step(
                 index, StepKind.TEXT, StepState.DONE, {"text": text, "message_id": self.message_id(place)}
@@ -297,7 +303,10 @@ class RunningTurn:
         index, recorded = self.journal.take(StepKind.MODEL)
         place = self.next_message_index() if in_conversation else 0
         if recorded is not None:
-            self._remember(_recorded_answer(recorded), in_conversation=in_conversation)
+            answer = _recorded_answer(recorded)
+            if place:
+                answer = replace(answer, message=answer.message.with_id(self.message_id(place)))
+            self._remember(answer, in_conversation=in_conversation)
             return
         await self.flush()
         request = await self._request(prompt, messages, tools, model, parameters)
@@ -327,7 +336,10 @@ class RunningTurn:
 
     def _record_answer(self, index: int, place: int, built: LLMAnswer, target: str) -> None:
         """Collect a model step; ``place`` 0 is outside the conversation."""
-        answer = LLMAnswer(_clean(built.message), built.finish_reason, built.usage, built.reasoning, target)
+        message = _clean(built.message)
+        if place:
+            message = message.with_id(self.message_id(place))
+        answer = LLMAnswer(message, built.finish_reason, built.usage, built.reasoning, target)
         data = {
             "message": answer.message.wire,
             "finish_reason": answer.finish_reason,
@@ -361,8 +373,7 @@ class RunningTurn:
             system = f"{system}\n\n{RULE}\n\n{self._repetition.advice}".strip()
         if voice is not None:
             system = f"{voice.preamble}\n\n{system}"
-        strategy = self.services.choose_context_strategy(self.catalog)
-        fitted = await strategy.fit(self.messages if messages is None else messages, self.services.context_budget)
+        fitted = await self._fitted(self.messages if messages is None else messages)
         offered = self.tools if tools is None else {name: self.tools[name] for name in tools if name in self.tools}
         from_client = self._options.get("parameters")
         return LLMRequest(
@@ -378,14 +389,26 @@ class RunningTurn:
             caller=Caller(self.principal.id, agent.name, self.session_id, self.id),
         )
 
+    async def _fitted(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return what of a conversation a model call gets; a strategy that fails is replaced by the kernel's own."""
+        strategy, plugin = self.services.choose_context_strategy(self.catalog)
+        try:
+            async with asyncio.timeout(_FITTING_TIMEOUT):
+                return await strategy.fit(messages, self.services.context_budget)
+        except Exception as exc:
+            self.services.record_failure(plugin, exc)
+            logger.warning("context strategy failed", extra={"strategy": strategy.name}, exc_info=exc)
+            return await RecentMessages().fit(messages, self.services.context_budget)
+
     # Tools, questions, handoffs --------------------------------------------------------------------------------------
 
     async def call_tools(self, calls: Sequence[ToolCall]) -> Sequence[ToolResult]:
         """Run tool calls; see ``iskra_sdk.Turn``."""
         await self._finish_text()
+        first = self._message_index + 1
         results = await self._tool_runner.run(calls)
-        for call, result in zip(calls, results, strict=True):
-            self.messages.append(result.message(call))
+        for place, (call, result) in enumerate(zip(calls, results, strict=True), first):
+            self.messages.append(result.message(call).with_id(self.message_id(place)))
         self._contexts.observe(calls, results)
         self._repetition.note(calls, results)
         return results

@@ -244,7 +244,7 @@ class SessionLane:
                     record,
                     principal=_owner(record),
                     live=self.live,
-                    history=[*conversation.messages, record.input],
+                    history=[*conversation.messages, record.input.with_id(f"{record.id}.0")],
                     catalog=lease.catalog,
                     agent=resolved.agent,
                     voice=resolved.voice,

@@ -153,7 +153,7 @@ class Settings(_Section):
     """Hosts on private addresses that plugins' HTTP client may reach."""
     shutdown_grace: Seconds = 10.0
     """Longest time streams and turns get to end when the server stops."""
-    context_strategy: str = "recent"
+    context_strategy: str = "compact"
     model_url: str | None = None
     """Shortcut: an OpenAI-compatible server to use as the default model, e.g. ``http://127.0.0.1:11434/v1``."""
     model: str | None = None

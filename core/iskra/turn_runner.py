@@ -206,7 +206,8 @@ class TurnRunner:
             for index, old in enumerate(history, 1)
         ]
         created = Event(EventType.SESSION_CREATED, {"title": session.title, "agent": session.agent}, at=now)
-        self._conversations.remember(session.id, history, {})
+        known = [old.with_id(f"{session.id}.{index}") for index, old in enumerate(history, 1)]
+        self._conversations.remember(session.id, known, {})
         return await self._accept(lane, record, [CreateSession(session), *earlier], [created])
 
     async def _start_in(self, session_id: SessionId, wanted: _Wanted) -> TurnRecord:

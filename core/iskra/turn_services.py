@@ -30,7 +30,8 @@ class TurnServices:
     tool_result: Slot
     turn: Slot
     context_budget: ContextBudget
-    choose_context_strategy: Callable[[Catalog], ContextStrategy]
+    choose_context_strategy: Callable[[Catalog], tuple[ContextStrategy, str]]
+    """Returns the strategy in use and the plugin it comes from."""
     choose_tools: Callable[[Catalog, Agent], Mapping[str, Owned[Tool]]]
     record_failure: Callable[[str, BaseException], None]
     limits: LimitSettings

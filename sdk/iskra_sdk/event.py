@@ -14,6 +14,7 @@ class EventType(StrEnum):
 
     SESSION_CREATED = "session.created"
     SESSION_UPDATED = "session.updated"
+    SESSION_DELETED = "session.deleted"
     TURN_STARTED = "turn.started"
     TURN_COMPLETED = "turn.completed"
     TURN_FAILED = "turn.failed"
@@ -49,8 +50,11 @@ class EventType(StrEnum):
 TURN_ENDED = frozenset({EventType.TURN_COMPLETED, EventType.TURN_FAILED, EventType.TURN_CANCELLED})
 """Exactly one of these ends a turn."""
 
-EPHEMERAL = frozenset({EventType.MESSAGE_DELTA, EventType.STREAM_RESET, EventType.SERVER_STOPPING})
-"""Types that are never stored: deltas are compacted into ``message.completed``, the others speak of one connection."""
+EPHEMERAL = frozenset(
+    {EventType.MESSAGE_DELTA, EventType.STREAM_RESET, EventType.SERVER_STOPPING, EventType.SESSION_DELETED}
+)
+"""Types that are never stored: deltas are compacted into ``message.completed``, a deleted session has no log any more,
+the others speak of one connection."""
 
 
 class Severity(StrEnum):

@@ -257,5 +257,8 @@ class LLM(Protocol):
             UnknownModelError: There is no such alias.
         """
 
+    def has_language_model(self, model: str = "default") -> bool:
+        """Return whether a real language model stands behind an alias, and not a stand-in."""
+
     async def complete(self, request: LLMRequest) -> LLMAnswer:
         """Return a whole answer; raises as :meth:`stream` does."""

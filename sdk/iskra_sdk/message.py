@@ -51,13 +51,19 @@ class Message:
     that a history is not encoded again for every model call.
     """
 
-    __slots__ = ("_encoded", "_wire")
+    __slots__ = ("_encoded", "_wire", "id")
 
-    def __init__(self, wire: Mapping[str, object] | None = None, *, encoded: bytes | None = None) -> None:
+    def __init__(self, wire: Mapping[str, object] | None = None, *, encoded: bytes | None = None, id: str = "") -> None:
         if wire is None and encoded is None:
             raise ValueError("a message needs its wire form or its encoded form")
         self._wire = wire
         self._encoded = encoded
+        self.id = id
+        """Under which the session's store has it; empty for one that is not stored. No model sees it."""
+
+    def with_id(self, id: str) -> "Message":
+        """Return the same message under an id."""
+        return Message(self._wire, encoded=self._encoded, id=id)
 
     @classmethod
     def system(cls, text: str) -> "Message":

@@ -13,7 +13,8 @@ class PluginRoutes:
     """An ASGI application mounted while its plugin is enabled.
 
     The kernel checks the credential, the permission, the body limit and the host before the application is called;
-    ``scope["state"]["principal"]`` is the :class:`~iskra_sdk.principal.Principal`.
+    ``scope["state"]["principal"]`` is the :class:`~iskra_sdk.principal.Principal`. Errors under ``IskraError`` that it
+    raises are answered as the kernel answers its own.
 
     Attributes:
         path: Where it is mounted, e.g. ``/api/v1/weather``; ``/`` serves what nothing else does.

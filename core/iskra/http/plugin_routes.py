@@ -4,11 +4,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from iskra.http.auth import Authenticator, require_same_origin
 from iskra.http.exchange import EXCHANGE, Exchange
-from iskra.http.problems import HTTPError
+from iskra.http.problems import HTTPError, render
 from iskra.http.routing import PUBLIC, admit
 from iskra.plugin_host import Catalog, Owned, PluginHost
 from iskra_sdk.errors import IskraError
@@ -37,6 +40,10 @@ class PluginDispatcher:
 
     def _follow(self, catalog: Catalog) -> None:
         self._mounts = sorted(catalog.routes, key=lambda owned: len(owned.value.path), reverse=True)
+        for owned in self._mounts:
+            app = owned.value.app
+            if isinstance(app, Starlette) and IskraError not in app.exception_handlers:
+                app.add_exception_handler(IskraError, _render_problem)  # or it would answer 500 by itself
 
     def find(self, path: str) -> Owned[PluginRoutes] | None:
         """Return the mount a path belongs to."""
@@ -88,6 +95,15 @@ class PluginDispatcher:
             raise _PluginRouteError(owned.plugin) from failure
         if not exchange.is_finished:  # half an answer must not look whole
             exchange.abort()
+
+
+async def _render_problem(request: Request, error: Exception) -> Response:
+    """Render our errors that a plugin's application raises as the kernel's own routes do."""
+    if request.scope["type"] == "websocket" or not isinstance(error, IskraError):
+        raise error
+    exchange: Exchange = request.scope[EXCHANGE]
+    status, headers, body = render(error, exchange.path, exchange.correlation_id)
+    return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
 
 
 def _noted(exchange: Exchange, send: Send) -> Send:

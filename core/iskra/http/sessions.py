@@ -91,6 +91,7 @@ class Sessions:
             kernel.clock.now(), principal.id, "session.delete", session.id, correlation_id=correlation_id
         )
         await kernel.store.apply([DeleteSession(session.id), AppendAudit(entry)])
+        kernel.bus.publish_nowait(Event(EventType.SESSION_DELETED, {}, session_id=session.id, at=entry.at))
 
     def _check_model(self, model: str | None) -> None:
         if model is not None:

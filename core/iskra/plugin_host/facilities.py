@@ -21,6 +21,8 @@ class Router(Protocol):
 
     async def complete(self, request: LLMRequest, providers: Mapping[str, Owned[LLMProvider]]) -> LLMAnswer: ...
 
+    def has_language_model(self, model: str, providers: Mapping[str, Owned[LLMProvider]]) -> bool: ...
+
 
 class TurnStarter(Protocol):
     """What the turn runner does for plugins."""

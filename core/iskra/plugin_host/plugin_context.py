@@ -356,6 +356,11 @@ class PluginLLM:
                 async for chunk in chunks:
                     yield chunk
 
+    def has_language_model(self, model: str = "default") -> bool:
+        router = available(self._host.facilities.llm, "models")
+        with self._host.lease() as lease:
+            return router.has_language_model(model, lease.catalog.providers)
+
     async def complete(self, request: LLMRequest) -> LLMAnswer:
         router = available(self._host.facilities.llm, "models")
         with self._host.lease() as lease:

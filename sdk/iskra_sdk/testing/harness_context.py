@@ -170,6 +170,10 @@ class HarnessLLM:
         async for chunk in _given(self._model, "model").stream(request, request.model):
             yield chunk
 
+    def has_language_model(self, model: str = "default") -> bool:
+        """Return whether there is a model that is no stand-in."""
+        return self._model is not None and self._model.is_language_model
+
     async def complete(self, request: LLMRequest) -> LLMAnswer:
         """Return a whole answer of the model."""
         return await _given(self._model, "model").complete(request, request.model)
