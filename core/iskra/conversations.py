@@ -45,6 +45,10 @@ class Conversations:
         if known is not None:
             self._known.move_to_end(record.session_id)
             return known
+        return await self.as_it_was(record)
+
+    async def as_it_was(self, record: TurnRecord) -> Conversation:
+        """Return the conversation before a turn's own message as the store has it; the contexts are those of now."""
         session = await self._store.session(SYSTEM, record.session_id)
         return Conversation(await self._read(record), session.contexts)
 

@@ -303,7 +303,7 @@ class RunningTurn:
         index, recorded = self.journal.take(StepKind.MODEL)
         place = self.next_message_index() if in_conversation else 0
         if recorded is not None:
-            answer = _recorded_answer(recorded)
+            answer = recorded_answer(recorded)
             if place:
                 answer = replace(answer, message=answer.message.with_id(self.message_id(place)))
             self._remember(answer, in_conversation=in_conversation)
@@ -496,7 +496,8 @@ def _system_message(prompt: str) -> Message:
     return Message.system(prompt)
 
 
-def _recorded_answer(step: StepRecord) -> LLMAnswer:
+def recorded_answer(step: StepRecord) -> LLMAnswer:
+    """Return the answer that a model step recorded."""
     data = step.data
     usage = data.get("usage")
     return LLMAnswer(

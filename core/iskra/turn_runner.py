@@ -17,9 +17,11 @@ from iskra.session_lane import LaneServices, Lease, SessionLane, started_event
 from iskra.session_log import RESERVATION, LiveSession
 from iskra.settings import LimitSettings
 from iskra.turn_journal import Journal
+from iskra.turn_replay import Replay, replay
 from iskra.turn_services import TurnServices
 from iskra_sdk.errors import (
     BadInputError,
+    ConflictError,
     IdempotencyConflictError,
     InputTooLargeError,
     QueueFullError,
@@ -334,6 +336,31 @@ class TurnRunner:
         lane = self._lanes.get(record.session_id)
         if lane is not None and record.state in UNFINISHED:
             await lane.cancel(turn_id, reason)
+
+    async def replay(self, principal: Principal, turn_id: TurnId) -> Replay:
+        """Run a finished turn's agent again on what its journal holds, without any effect.
+
+        Raises:
+            TurnNotFoundError: No such turn for this principal.
+            ConflictError: The turn is not finished.
+            UnknownModelError: Nobody answers to its model any more.
+        """
+        record = await self._store.turn(principal, turn_id)
+        if record.state in UNFINISHED:
+            raise ConflictError("The turn is not finished.", mend="Replay it when it has ended.")
+        conversation = await self._conversations.as_it_was(record)
+        with self._lease() as lease:
+            resolved = self.resolve_model(record.model, lease.catalog)
+            return await replay(
+                record,
+                await self._store.steps(principal, turn_id),
+                principal=principal,
+                agent=resolved.agent,
+                history=conversation.messages,
+                contexts=conversation.contexts,
+                catalog=lease.catalog,
+                services=self._services,
+            )
 
     async def answer(self, principal: Principal, session_id: SessionId, text: str) -> TurnRecord | None:
         """Answer the open question of a session's turn.

@@ -1,5 +1,6 @@
-"""``iskra context`` and ``iskra trace``: why an agent did what it did."""
+"""``iskra context``, ``trace``, ``replay`` and ``record``: why an agent did what it did, and whether it would again."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,3 +43,41 @@ def trace(
 
         for line in trace_lines(found, steps):
             say(line)
+
+
+def replay(
+    turn: Annotated[str, typer.Argument(help="The turn's id.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a finished turn again on recorded answers, without effects, and show the first difference; exit status 1."""
+    with connect(url, data_dir) as client:
+        replayed = client.turns.replay(turn)
+    if as_json:
+        show_json(replayed.model_dump(mode="json"))
+    elif replayed.difference is None:
+        say(f"All {replayed.of} steps are as they were.")
+    else:
+        say(f"{replayed.steps} of {replayed.of} steps are as they were; step {replayed.difference.index} differs:")
+        say(f"  then: {replayed.difference.recorded or '(the turn had ended)'}")
+        say(f"  now:  {replayed.difference.now or '(the agent has ended)'}")
+    raise typer.Exit(0 if replayed.difference is None else 1)
+
+
+def record(
+    session: Annotated[str, typer.Argument(help="The session's id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("recorded_session.py"),
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Write a session as a test fixture: its messages, and a `ScriptedModel` that answers as its model did."""
+    from iskra.cli.recording import fixture_of
+
+    with connect(url, data_dir) as client:
+        turns = sorted(client.turns.list(session, limit=200), key=lambda found: found.number)
+        steps = [client.turns.steps(found) for found in turns]
+    if output.exists():
+        raise typer.BadParameter(f"{output} exists already; name another with --output.")
+    output.write_text(fixture_of(session, turns, steps), encoding="utf-8")
+    say(f"{output}: {len(turns)} turns. Import `TURNS` and `recorded_model` from it.")

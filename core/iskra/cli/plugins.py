@@ -190,3 +190,16 @@ def _show_fields(document: "Mapping[str, Any]") -> None:
                 say(f"  {inner}: {', '.join(map(str, item)) if isinstance(item, list) else item}")
         else:
             say(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+@app.command("log-level")
+def log_level(
+    name: _Name,
+    level: Annotated[str, typer.Argument(help="debug, info, warning, error, or default for the server's own.")],
+    url: UrlOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Set how much a plugin logs, until it is loaded again."""
+    with connect(url, data_dir) as client:
+        client.plugins.set_log_level(name, level)
+    say(f"{name} logs at the level {level}.")

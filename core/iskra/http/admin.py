@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 
 from iskra import __version__
 from iskra.http.auth import CODE_SECONDS, Authenticator
-from iskra.http.inputs import InstallInput, as_mapping
+from iskra.http.inputs import InstallInput, LogLevelInput, as_mapping
 from iskra.http.provider_checks import check_providers
 from iskra.http.routing import JSONAnswer, exchange_of, needs, principal_of
 from iskra.http.wire import audit_wire
@@ -71,6 +71,13 @@ def add_admin_routes(
     async def reload_plugin(caller: Caller, name: str) -> JSONAnswer:
         """Load a plugin's code again and return the receipt; running turns finish on the old code."""
         return JSONAnswer((await plugins.reload(name, principal=caller)).wire)
+
+    @router.put(_PLUGINS + "/{name}/log-level", openapi_extra=manages, tags=["admin"])
+    async def set_log_level(request: Request, name: str, given: LogLevelInput) -> JSONAnswer:
+        """Set what a plugin logs until it is loaded again; `default` is the server's own level."""
+        loggers = plugins.set_log_level(name, given.level)
+        await audit(request, "plugin.log_level", name, level=given.level)
+        return JSONAnswer({"level": given.level, "loggers": list(loggers)})
 
     @router.get(_PLUGINS + "/{name}/settings", openapi_extra=manages, tags=["admin"])
     async def get_plugin_settings(name: str) -> JSONAnswer:

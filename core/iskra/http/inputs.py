@@ -110,6 +110,12 @@ class DecisionInput(Input):
     remember: bool = False
 
 
+class LogLevelInput(Input):
+    """How much a plugin logs."""
+
+    level: Literal["debug", "info", "warning", "error", "default"]
+
+
 class InstallInput(Input):
     """Where a plugin comes from."""
 

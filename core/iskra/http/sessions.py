@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Depends, Query, Request
@@ -260,6 +261,13 @@ def add_session_routes(router: APIRouter, kernel: Kernel, sessions: Sessions) ->
     async def list_steps(caller: Caller, turn_id: str) -> JSONAnswer:
         """Read a turn's journal."""
         return JSONAnswer({"data": [step_wire(step) for step in await store.steps(caller, TurnId(turn_id))]})
+
+    @router.post("/api/v1/turns/{turn_id}/replay", openapi_extra=writes, tags=["turns"])
+    async def replay_turn(caller: Caller, turn_id: str) -> JSONAnswer:
+        """Run a finished turn again on recorded answers and results, without effects, and tell the first difference."""
+        replayed = await kernel.turns.replay(caller, TurnId(turn_id))
+        difference = asdict(replayed.difference) if replayed.difference is not None else None
+        return JSONAnswer({"turn_id": turn_id, "steps": replayed.steps, "of": replayed.of, "difference": difference})
 
     @router.post("/api/v1/turns/{turn_id}/cancel", openapi_extra=writes, tags=["turns"])
     async def cancel_turn(

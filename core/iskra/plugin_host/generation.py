@@ -119,6 +119,11 @@ class Generation:
         return self.manifest.name
 
     @property
+    def prefix(self) -> str:
+        """Name of its topmost module."""
+        return "" if self._imported is None else self._imported.plugin.prefix
+
+    @property
     def services(self) -> Mapping[type, object]:
         """What it offers to other plugins."""
         return {} if self._context is None else self._context.services

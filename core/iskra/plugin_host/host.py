@@ -336,6 +336,22 @@ class PluginHost:
             if not self._rollout.is_closing:
                 await self._rescan(try_out=True)
 
+    def set_log_level(self, name: str, level: str) -> Sequence[str]:
+        """Set what a plugin logs until it is loaded again, and return the names of its loggers.
+
+        Args:
+            name: The plugin.
+            level: ``debug``, ``info``, ``warning``, ``error``, or ``default`` for that of the server.
+
+        Raises:
+            PluginNotFoundError: There is no such plugin.
+        """
+        running = self._known(name).running
+        loggers = [f"iskra.plugin.{name}", *([running.prefix] if running is not None else ())]
+        for logger_name in loggers:
+            logging.getLogger(logger_name).setLevel(logging.NOTSET if level == "default" else level.upper())
+        return loggers
+
     async def refresh(self, plugin: str) -> None:
         """Offer again what a running plugin has to offer; see ``iskra_sdk.PluginContext.refresh``."""
         async with self._changing:

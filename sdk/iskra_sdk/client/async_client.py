@@ -25,6 +25,7 @@ from iskra_sdk.client.models import (
     ProviderInfo,
     QuestionInfo,
     ReceiptInfo,
+    ReplayInfo,
     SessionInfo,
     StepInfo,
     ToolInfo,
@@ -475,6 +476,15 @@ class AsyncSessions(_AsyncResource):
 class AsyncTurnsAPI(_AsyncResource):
     """Turns."""
 
+    async def replay(self, turn: str | TurnInfo) -> ReplayInfo:
+        """Run a finished turn's agent again on recorded answers and results, without effects, and compare the steps.
+
+        Raises:
+            TurnNotFoundError: There is no such turn.
+            ConflictError: It is not finished.
+        """
+        return await self._client._send(calls.replay_turn(_id_of(turn)))
+
     async def steps(self, turn: str | TurnInfo) -> "_list[StepInfo]":
         """Return a turn's journal: model calls, tool calls, questions, handoffs."""
         return await self._client._send(calls.list_steps(_id_of(turn)))
@@ -579,6 +589,10 @@ class AsyncPlugins(_AsyncResource):
     async def disable(self, name: str) -> PluginInfo:
         """Switch a plugin off, for good; running turns finish on it."""
         return await self._client._send(calls.disable_plugin(name))
+
+    async def set_log_level(self, name: str, level: str) -> dict[str, Any]:
+        """Set what a plugin logs until it is loaded again: ``debug``, ``info``, ``warning``, ``error``, ``default``."""
+        return await self._client._send(calls.set_log_level(name, level))
 
     async def reload(self, name: str) -> ReceiptInfo:
         """Load a plugin's code again and return the receipt; if the new code fails, the old one stays.

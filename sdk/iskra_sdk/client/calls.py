@@ -22,6 +22,7 @@ from iskra_sdk.client.models import (
     PluginInfo,
     ProviderInfo,
     ReceiptInfo,
+    ReplayInfo,
     SessionInfo,
     StepInfo,
     ToolInfo,
@@ -154,6 +155,11 @@ def list_steps(turn_id: str) -> Call[list[StepInfo]]:
     return _get(f"{_API}/turns/{_id(turn_id)}/steps", _many(StepInfo))
 
 
+def replay_turn(turn_id: str) -> Call[ReplayInfo]:
+    """Run a finished turn again."""
+    return _post(f"{_API}/turns/{_id(turn_id)}/replay", _one(ReplayInfo))
+
+
 def start_turn(
     session_id: str, text: str, model: str | None, options: Mapping[str, object] | None, idempotency_key: str
 ) -> Call[TurnInfo]:
@@ -216,6 +222,11 @@ def decide_approval(
         arguments=arguments,
         remember=remember or None,
     )
+
+
+def set_log_level(name: str, level: str) -> Call[dict[str, Any]]:
+    """Set what a plugin logs."""
+    return Call("PUT", f"{_API}/admin/plugins/{_id(name)}/log-level", _mapping, body={"level": level})
 
 
 def any_route(method: str, path: str, body: Mapping[str, object] | None) -> Call[dict[str, Any]]:

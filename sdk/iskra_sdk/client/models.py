@@ -91,6 +91,24 @@ class StepInfo(_Model):
     ended_at: datetime | None = None
 
 
+class DifferenceInfo(_Model):
+    """Where an agent takes another step than it took; an empty text is no step."""
+
+    index: int
+    recorded: str = ""
+    now: str = ""
+
+
+class ReplayInfo(_Model):
+    """What came of running a finished turn again."""
+
+    turn_id: str
+    steps: int = 0
+    """Recorded steps that were taken again as they were."""
+    of: int = 0
+    difference: DifferenceInfo | None = None
+
+
 class ApprovalInfo(_Model):
     """A tool call that waits, or waited, for a person."""
 

@@ -24,6 +24,7 @@ from iskra_sdk.client.models import (
     ProviderInfo,
     QuestionInfo,
     ReceiptInfo,
+    ReplayInfo,
     SessionInfo,
     StepInfo,
     ToolInfo,
@@ -474,6 +475,15 @@ class Sessions(_Resource):
 class TurnsAPI(_Resource):
     """Turns."""
 
+    def replay(self, turn: str | TurnInfo) -> ReplayInfo:
+        """Run a finished turn's agent again on recorded answers and results, without effects, and compare the steps.
+
+        Raises:
+            TurnNotFoundError: There is no such turn.
+            ConflictError: It is not finished.
+        """
+        return self._client._send(calls.replay_turn(_id_of(turn)))
+
     def steps(self, turn: str | TurnInfo) -> "_list[StepInfo]":
         """Return a turn's journal: model calls, tool calls, questions, handoffs."""
         return self._client._send(calls.list_steps(_id_of(turn)))
@@ -576,6 +586,10 @@ class Plugins(_Resource):
     def disable(self, name: str) -> PluginInfo:
         """Switch a plugin off, for good; running turns finish on it."""
         return self._client._send(calls.disable_plugin(name))
+
+    def set_log_level(self, name: str, level: str) -> dict[str, Any]:
+        """Set what a plugin logs until it is loaded again: ``debug``, ``info``, ``warning``, ``error``, ``default``."""
+        return self._client._send(calls.set_log_level(name, level))
 
     def reload(self, name: str) -> ReceiptInfo:
         """Load a plugin's code again and return the receipt; if the new code fails, the old one stays.

@@ -346,3 +346,10 @@ def test_context_and_trace_show_what_a_turn_did(server: RunningServer) -> None:
     assert "three ships" in seen.stdout
     assert "<untrusted" not in seen.stdout
     assert server.iskra("trace", "turn_missing").returncode == 1
+
+
+def test_one_plugin_logs_more_and_takes_it_back(server: RunningServer) -> None:
+    assert server.iskra("plugins", "log-level", "echo", "debug").stdout == "echo logs at the level debug.\n"
+    assert server.iskra("plugins", "log-level", "echo", "default").returncode == 0
+    assert server.iskra("plugins", "log-level", "echo", "loud").returncode == 1
+    assert server.iskra("plugins", "log-level", "nobody", "debug").returncode == 1
