@@ -18,6 +18,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from iskra_plugins.mcp.pins import Pins, ToolCard
 from iskra_plugins.mcp.remote_tools import card_of, make_tool, offered, risk_of, tool_name
@@ -135,6 +136,8 @@ class Connection:
             ) from exc
         except MCPError as exc:
             raise ToolError(f"The MCP server {self.name!r} refused the call: {exc.error.message[:500]}") from exc
+        except ValidationError as exc:
+            raise ToolError(f"The MCP server {self.name!r} answered with something that is no result.") from exc
         except (OSError, RuntimeError, httpx2.HTTPError, anyio.ClosedResourceError, anyio.BrokenResourceError) as exc:
             raise ToolError(
                 f"The MCP server {self.name!r} was lost during the call, which may have taken effect: {_told(exc)}."
