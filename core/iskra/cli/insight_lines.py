@@ -1,5 +1,6 @@
 """Contexts and journals as lines for people."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -60,8 +61,9 @@ def _step_line(step: StepInfo) -> str:
             how = str(result.get("error_code") or "done") if result else step.state
             asked = "  asked" if data.get("approval_id") else ""
             arguments = data.get("arguments") or (data.get("call") or {}).get("function", {}).get("arguments")
-            came_to = _line(str(result.get("content", "")), 60)
-            return f"tool     {step.name} {_line(str(arguments))}  {how}{asked}  {came_to}".rstrip()
+            shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+            came_to = _line(unmark(str(result.get("content", ""))), 60)
+            return f"tool     {step.name} {_line(shown)}  {how}{asked}  {came_to}".rstrip()
         case "handoff":
             return f"handoff  {data.get('from')} → {data.get('to')}{_because(data)}"
         case "question":
