@@ -19,6 +19,7 @@ PARTS = {
     "bus": "Event bus",
     "routing": "Routing: the agent for a message",
     "approvals_month": "Approvals that adapt: a month of work",
+    "run_ahead": "Reads that are run ahead",
 }
 
 

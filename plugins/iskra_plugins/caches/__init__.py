@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from iskra_plugins.caches.answers import Answers
 from iskra_plugins.caches.bounded_cache import BoundedCache
 from iskra_plugins.caches.resources import Resources
+from iskra_plugins.caches.speculation import Budget, Speculation
 from iskra_plugins.caches.tool_results import ToolResults
-from iskra_sdk import Interceptor, PluginContext, Point, ToolResult, hookimpl
+from iskra_sdk import Event, EventHandler, Interceptor, PluginContext, Point, ToolResult, hookimpl
 from iskra_sdk.llm import LLMChunk
 from iskra_sdk.routes import PluginRoutes
 
@@ -26,6 +27,11 @@ class CacheSettings(BaseModel):
     tool_results: bool = Field(default=True, description="Keep results of tools that only read and say what.")
     tool_seconds: float = Field(default=300, gt=0, description="Seconds that a tool's result counts at most.")
     tool_bytes: int = Field(default=32_000_000, ge=100_000, description="Memory for results of tools.")
+    runs_ahead: bool = Field(
+        default=False, description="Run reads that are likely to come next while the model still thinks."
+    )
+    ahead_calls: int = Field(default=3, ge=1, le=10, description="Reads that are run ahead after one read.")
+    ahead_seconds: float = Field(default=2.0, gt=0, le=30, description="Seconds they may take together.")
     answers: bool = Field(default=False, description="Keep answers of models to requests with `temperature` 0.")
     answer_aliases: list[str] = Field(
         default_factory=list, description="Aliases whose answers are kept whatever the temperature."
@@ -44,6 +50,12 @@ class _Caches:
             context.clock, most_bytes=settings.tool_bytes, seconds=settings.tool_seconds
         )
         self.tool_results = ToolResults(results, Resources(context.workspace))
+        self.speculation = Speculation(
+            self.tool_results,
+            Budget(settings.ahead_calls, settings.ahead_seconds),
+            lambda job: context.tasks.start(job, name="run ahead"),
+            lambda: context.tools,
+        )
         answers: BoundedCache[tuple[LLMChunk, ...]] = BoundedCache(
             context.clock, most_bytes=settings.answer_bytes, seconds=settings.answer_seconds
         )
@@ -73,6 +85,8 @@ def settings_schema() -> type[BaseModel]:
 def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
     caches = _caches_of(context)
     found = []
+    if caches.settings.tool_results and caches.settings.runs_ahead:
+        found.append(Interceptor(Point.TOOL_CALL, caches.speculation.around, name="runs ahead"))
     if caches.settings.tool_results:
         found.append(Interceptor(Point.TOOL_CALL, caches.tool_results.around, name="tool results"))
     if caches.settings.answers or caches.settings.answer_aliases:
@@ -82,14 +96,31 @@ def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
 
 
 @hookimpl
+def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
+    caches = _caches_of(context)
+
+    async def note(event: Event) -> None:
+        caches.speculation.somebody_was_asked(str(event.data.get("tool")))
+
+    return (EventHandler("approval.requested", note),) if caches.settings.runs_ahead else ()
+
+
+@hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
+    """Offer to look at the caches, and to clear them."""
     app = FastAPI(title="Caches", openapi_url=None, docs_url=None, redoc_url=None)
     caches = _caches_of(context)
 
     @app.get("/", tags=["admin"])
     async def read_caches() -> JSONResponse:
         """Read how the caches stand."""
-        return JSONResponse({"tool_results": caches.tool_results.cache.facts, "answers": caches.answers.cache.facts})
+        return JSONResponse(
+            {
+                "tool_results": caches.tool_results.cache.facts,
+                "runs_ahead": caches.speculation.facts,
+                "answers": caches.answers.cache.facts,
+            }
+        )
 
     @app.delete("/", tags=["admin"])
     async def clear_caches() -> JSONResponse:
