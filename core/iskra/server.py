@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from iskra.garbage import GarbageKeeper
 from iskra.http import HTTPLayer, create_app
 from iskra.http.auth import OWNER_ID, owner_token, token_path
 from iskra.kernel import Kernel
@@ -330,12 +331,17 @@ async def _serve(settings: Settings, sock: socket.socket, token: str, redact: Re
                 is_serving = True
                 if is_stopping:
                     return EXIT_OK
-                announcement = asyncio.create_task(_announce(server, redact))
+                keeper = GarbageKeeper(kernel.plugins, kernel.clock)
+                beside = (
+                    asyncio.create_task(_announce(server, redact)),
+                    asyncio.create_task(keeper.run(), name="garbage"),
+                )
                 try:
                     await server.serve_kernel(kernel)
                 finally:
-                    announcement.cancel()
-                    await asyncio.wait((announcement,))
+                    for task in beside:
+                        task.cancel()
+                    await asyncio.wait(beside)
         except asyncio.CancelledError:
             if not is_stopping:
                 raise

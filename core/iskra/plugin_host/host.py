@@ -131,6 +131,11 @@ class PluginHost:
         """Have ``callback`` called with the new catalog at each swap, synchronously, before anybody can lease it."""
         self._switch.on_swap(callback)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether an old generation of some plugin is still there."""
+        return bool(self._switch.jobs)
+
     def list(self) -> Sequence[PluginStatus]:
         """Return how every plugin stands, by name; rejected sources come after the plugin that holds their name."""
         statuses = [plugin.status(self._clock.monotonic()) for plugin in self._plugins.values()]

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iskra_plugins.adaptive_approvals.routes import PATH
-from iskra_sdk.client import IskraClient
 from iskra_sdk.errors import IskraError
+
+if TYPE_CHECKING:
+    from iskra_sdk.client import IskraClient
 
 _USAGE = "iskra learned-rules [list | accept ID | revoke ID]"
 
@@ -26,6 +28,8 @@ def learned_rules(arguments: Sequence[str]) -> int:
 
 
 def _reached(work: Any) -> int:
+    from iskra_sdk.client import IskraClient  # the server imports this module too, and has no use for the client
+
     try:
         with IskraClient() as client:
             work(client)
@@ -35,7 +39,7 @@ def _reached(work: Any) -> int:
     return 0
 
 
-def _list(client: IskraClient) -> None:
+def _list(client: "IskraClient") -> None:
     found: Any = client.request("GET", f"{PATH}/")
     for rule in found["data"]:
         silent = ", learned silently" if rule["silent"] else ""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from iskra_sdk.client import IskraClient
 from iskra_sdk.errors import IskraError
 
 _PATH = "/api/v1/mcp"
@@ -14,6 +13,8 @@ _USAGE = "iskra mcp [list | accept SERVER TOOL]"
 
 def mcp(arguments: Sequence[str]) -> int:
     """Run the command and return the exit status."""
+    from iskra_sdk.client import IskraClient  # the server imports this module too, and has no use for the client
+
     try:
         with IskraClient() as client:
             match list(arguments) or ["list"]:
