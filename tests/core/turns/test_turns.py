@@ -125,7 +125,7 @@ async def test_cancel_stops_the_model_call(store: SessionStore) -> None:
     async with turn_kit(store, ["some ", Pause()]) as kit:
         record = await kit.turns.start(ALICE, None, "go", model="agent:helper")
         await kit.until(record, "message.delta")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await kit.turns.cancel(ALICE, record.id, "enough")
         events = await kit.finish(record)
         assert events[-1].type == "turn.cancelled"

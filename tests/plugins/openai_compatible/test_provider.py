@@ -800,7 +800,7 @@ async def test_leaving_a_stream_hangs_up_at_once() -> None:
         async with aclosing(stream):
             await anext(stream)
             assert upstream.open == 1
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await upstream.hung_up.wait()
 
 

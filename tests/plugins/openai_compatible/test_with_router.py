@@ -79,7 +79,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(behave: Callable[[Send], Awaitable[None]]) -> AsyncIterator[Line]:
+async def line(behave: Callable[[Send], Awaitable[None]], *, patience: float = 0.15) -> AsyncIterator[Line]:
     opened: Line | None = None
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,7 +93,12 @@ async def line(behave: Callable[[Send], Awaitable[None]]) -> AsyncIterator[Line]
             await behave(send)
             await asyncio.get_running_loop().create_future()
 
-        await reader.readuntil(b"\r\n\r\n")
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # a slow machine gave the request up before it was sent
+            writer.transport.abort()
+            opened.hung_up.set()
+            return
         opened.reached.set()
         answering = asyncio.create_task(answer())
         try:
@@ -112,7 +117,7 @@ async def line(behave: Callable[[Send], Awaitable[None]]) -> AsyncIterator[Line]
     clock = SystemClock()
     provider = OpenAICompatibleProvider("up", EndpointSettings(base_url=url), now=clock.now)
     router = LLMRouter(
-        LLMSettings(first_token_timeout=0.15, gap_timeout=0.1, total_timeout=5, retries=0),
+        LLMSettings(first_token_timeout=patience, gap_timeout=patience, total_timeout=max(5, patience), retries=0),
         {"default": AliasSettings(targets=("up/m",))},
         clock=clock,
         bus=MemoryEventBus(),
@@ -144,22 +149,22 @@ async def test_no_kind_of_hanging_outlasts_the_deadlines(
     behave: Callable[[Send], Awaitable[None]], kind: type[LLMError]
 ) -> None:
     async with line(behave) as upstream:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             with pytest.raises(kind):
                 await upstream.text()
             await upstream.hung_up.wait()
 
 
 @pytest.mark.parametrize("behave", [be_silent, be_silent_after_the_first_token])
-async def test_a_reader_that_leaves_ends_the_upstreams_call_within_a_second(
+async def test_a_reader_that_leaves_ends_the_upstreams_call_at_once(
     behave: Callable[[Send], Awaitable[None]],
 ) -> None:
-    async with line(behave) as upstream:
+    async with line(behave, patience=60) as upstream:
         reader = asyncio.create_task(upstream.text())
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await upstream.reached.wait()
         reader.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):  # far below the upstream's and the router's own ends
             await asyncio.wait([reader])
             await upstream.hung_up.wait()
         assert reader.cancelled()
