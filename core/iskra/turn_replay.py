@@ -71,18 +71,25 @@ class _EndedError(Exception):
     """The recorded turn was stopped here, so nothing says how it would have gone on."""
 
 
-async def replay(
-    record: TurnRecord,
-    steps: Sequence[StepRecord],
-    *,
-    principal: Principal,
-    agent: Agent,
-    history: Sequence[Message],
-    contexts: Mapping[str, object],
-    catalog: Catalog,
-    services: TurnServices,
-) -> Replay:
-    """Run a turn's agent on recorded outcomes, without any effect, and compare its steps with the recorded ones.
+async def replay(turn: "ReplayedTurn") -> Replay:
+    """Run a turn's agent on recorded outcomes, without any effect, and compare its steps with the recorded ones."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            await turn.run()
+    except _DiffersError as exc:
+        return turn.outcome(exc.difference)
+    except _EndedError:
+        pass
+    except TimeoutError:
+        return turn.outcome(turn.difference(f"nothing for {TIMEOUT:g} s"))
+    except Exception as exc:  # whatever the agent's own code raises is what the person wants to know
+        if not turn.has_failed_as_before:
+            return turn.outcome(turn.difference(f"raises {type(exc).__name__}: {exc}"))
+    return turn.outcome()
+
+
+class ReplayedTurn:
+    """Implements ``iskra_sdk.Turn`` on a finished turn's journal.
 
     Args:
         record: The turn.
@@ -94,34 +101,6 @@ async def replay(
         catalog: What the turn works with.
         services: The kernel.
     """
-    turn = ReplayedTurn(
-        record,
-        steps,
-        principal=principal,
-        agent=agent,
-        history=history,
-        contexts=contexts,
-        catalog=catalog,
-        services=services,
-    )
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            await turn.run()
-    except _DiffersError as exc:
-        return Replay(turn.next_index, len(steps), exc.difference)
-    except _EndedError:
-        pass
-    except TimeoutError:
-        return Replay(turn.next_index, len(steps), turn.difference(f"nothing for {TIMEOUT:g} s"))
-    except Exception as exc:  # whatever the agent's own code raises is what the person wants to know
-        if record.state is TurnState.FAILED and turn.next_index == len(steps):
-            return Replay(turn.next_index, len(steps))
-        return Replay(turn.next_index, len(steps), turn.difference(f"raises {type(exc).__name__}: {exc}"))
-    return Replay(turn.next_index, len(steps))
-
-
-class ReplayedTurn:
-    """Implements ``iskra_sdk.Turn`` on a finished turn's journal; see :func:`replay` for the arguments."""
 
     def __init__(
         self,
@@ -176,6 +155,15 @@ class ReplayedTurn:
         self._finish_text()
         if self.next_index < len(self._steps):
             raise _DiffersError(self.difference(""))
+
+    @property
+    def has_failed_as_before(self) -> bool:
+        """Whether the recorded turn failed here too."""
+        return self._record.state is TurnState.FAILED and self.next_index == len(self._steps)
+
+    def outcome(self, difference: Difference | None = None) -> Replay:
+        """Return how far it came."""
+        return Replay(self.next_index, len(self._steps), difference)
 
     def difference(self, now: str) -> Difference:
         """Return the difference at the present step."""

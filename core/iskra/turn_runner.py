@@ -17,7 +17,7 @@ from iskra.session_lane import LaneServices, Lease, SessionLane, started_event
 from iskra.session_log import RESERVATION, LiveSession
 from iskra.settings import LimitSettings
 from iskra.turn_journal import Journal
-from iskra.turn_replay import Replay, replay
+from iskra.turn_replay import Replay, ReplayedTurn, replay
 from iskra.turn_services import TurnServices
 from iskra_sdk.errors import (
     BadInputError,
@@ -352,14 +352,16 @@ class TurnRunner:
         with self._lease() as lease:
             resolved = self.resolve_model(record.model, lease.catalog)
             return await replay(
-                record,
-                await self._store.steps(principal, turn_id),
-                principal=principal,
-                agent=resolved.agent,
-                history=conversation.messages,
-                contexts=conversation.contexts,
-                catalog=lease.catalog,
-                services=self._services,
+                ReplayedTurn(
+                    record,
+                    await self._store.steps(principal, turn_id),
+                    principal=principal,
+                    agent=resolved.agent,
+                    history=conversation.messages,
+                    contexts=conversation.contexts,
+                    catalog=lease.catalog,
+                    services=self._services,
+                )
             )
 
     async def answer(self, principal: Principal, session_id: SessionId, text: str) -> TurnRecord | None:

@@ -34,7 +34,7 @@ def _reached(work: Any) -> int:
         with IskraClient() as client:
             work(client)
     except IskraError as exc:
-        print(f"{exc}\n{exc.mend}".strip(), file=sys.stderr)
+        print(exc, file=sys.stderr)
         return 1
     return 0
 

@@ -27,7 +27,7 @@ def mcp(arguments: Sequence[str]) -> int:
                     print(f"usage: {_USAGE}", file=sys.stderr)
                     return 2
     except IskraError as exc:
-        print(f"{exc}\n{exc.mend}".strip(), file=sys.stderr)
+        print(exc, file=sys.stderr)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 ENDPOINT = "/mcp"
+_START_TIMEOUT = 10.0
 _MISSING = {
     "title": "Not Implemented",
     "status": 501,
@@ -62,5 +63,6 @@ class Endpoint:
                 await asyncio.Event().wait()
 
         self._context.tasks.start(run, name="mcp endpoint")
-        await is_running.wait()
+        async with asyncio.timeout(_START_TIMEOUT):  # a start that fails must not hold up all later requests
+            await is_running.wait()
         self._manager = manager

@@ -123,7 +123,7 @@ class Offering:
             turn, after = await self._turn(principal, given.name, given.arguments or {})
             return await self._followed(request, principal, turn, after)
         except IskraError as exc:
-            return _said(f"{exc} {exc.mend}".strip(), is_error=True)
+            return _said(str(exc), is_error=True)
 
     async def _turn(self, principal: Principal, name: str, arguments: Mapping[str, Any]) -> tuple[TurnRecord, int]:
         """Return the turn that a call is about, and the number of the event after which its answer comes."""
