@@ -1,0 +1,81 @@
+"""Words of pain and of crisis, in Russian and English.
+
+The scoring follows the shape of VADER (Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment
+Analysis of Social Media Text", 2014): a weighted word, moved by intensifiers before it, silenced by a negation close
+before it, raised by exclamation marks, and squashed into [0, 1]. The word lists are our own.
+"""
+
+import math
+import re
+from functools import lru_cache
+
+from iskra_metrics.distress_words import CRISIS, INTENSIFIERS, NEGATIONS, NOT_CRISIS, PAIN, SELF, WITHOUT_PAIN
+from iskra_metrics.text import excerpt, normal, sentences
+
+NEGATION_WINDOW = 3
+"""Words before a word of pain in which a negation silences it."""
+
+_OTHERS = 0.6  # weight of a sentence that does not speak of the speaker
+_SQUASH = 8.0  # one word of weight 2 gives 2 / sqrt(2² + 8) = .58
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_LONGEST_PREFIX = max(map(len, PAIN))
+
+
+def in_crisis(text: str) -> bool:
+    """Tell whether somebody speaks of ending or harming themselves, or of having nothing to live for.
+
+    Technical and figurative uses ("kill the process", «убить процесс», "this deadline is killing me") are none. A true
+    answer does not say how grave it is: it asks for care, and for no chaos.
+    """
+    return _in_crisis(excerpt(text))
+
+
+@lru_cache(maxsize=512)
+def _in_crisis(text: str) -> bool:
+    plain = NOT_CRISIS.sub(" ", " ".join(_plain(text).split()))
+    return CRISIS.search(plain) is not None
+
+
+def pain_in(text: str) -> float:
+    """Return how much pain the words of a text show, in [0, 1]; 1 in a crisis."""
+    return 1.0 if in_crisis(text) else _pain(excerpt(text))
+
+
+@lru_cache(maxsize=512)
+def _pain(text: str) -> float:
+    total = 0.0
+    for sentence in sentences(text):
+        plain = WITHOUT_PAIN.sub(" ", _plain(sentence))
+        found = _WORD.findall(plain)
+        score = sum(_weight(found, position) for position in range(len(found)))
+        if score:
+            total += score * (1.0 if SELF.intersection(found) else _OTHERS) * (1.0 + 0.1 * min(3, plain.count("!")))
+    if not total:
+        return 0.0
+    return total / math.sqrt(total * total + _SQUASH)
+
+
+def _weight(found: list[str], position: int) -> float:
+    weight = _word_weight(found[position])
+    if not weight:
+        return 0.0
+    before = found[max(0, position - NEGATION_WINDOW) : position]
+    if any(word in NEGATIONS or word.endswith("n't") for word in before):
+        return 0.0
+    for word in before:
+        weight *= INTENSIFIERS.get(word, 1.0)
+    return weight
+
+
+def _word_weight(word: str) -> float:
+    if word in PAIN:
+        return PAIN[word]
+    for length in range(min(len(word), _LONGEST_PREFIX), 2, -1):
+        weight = PAIN.get(word[:length] + "*")
+        if weight:
+            return weight
+    return 0.0
+
+
+def _plain(text: str) -> str:
+    return normal(text).replace("ё", "е").replace("’", "'")

@@ -1,0 +1,21 @@
+"""What was said, by whom and when."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One message of a conversation.
+
+    Attributes:
+        role: Who spoke.
+        text: What was said.
+        at: Seconds on any clock that only goes forward; 0 where it is not known.
+    """
+
+    role: Role
+    text: str
+    at: float = 0.0
