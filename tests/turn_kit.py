@@ -29,6 +29,7 @@ from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import SessionStore, TurnRecord
 from iskra_sdk.testing.scripted_model import ScriptedModel
 from iskra_sdk.tool import Tool
+from iskra_sdk.voice import Voice
 
 ALICE = Principal("alice", permissions=frozenset({"chat", "sessions:*", "approvals:*"}))
 BOB = Principal("bob", permissions=frozenset({"chat", "sessions:*", "approvals:*"}))
@@ -119,6 +120,7 @@ async def turn_kit(
     *replies: object,
     tools: Sequence[Tool] = (),
     agents: Sequence[Agent] = (),
+    voices: Sequence[Voice] = (),
     rules: Sequence[ApprovalRule] = (),
     approval_settings: ApprovalSettings | None = None,
     limits: LimitSettings | None = None,
@@ -137,6 +139,7 @@ async def turn_kit(
     catalog = Catalog(
         agents=everybody,
         tools={tool.name: Owned(tool, "tests", 1) for tool in tools},
+        voices={voice.name: Owned(voice, "tests", 1) for voice in voices},
         providers={model.name: Owned(model, "tests", 1)},
         rules=[Owned(rule, "tests", 1) for rule in rules],
     )

@@ -10,6 +10,7 @@ from typing import Any
 from iskra.approvals import ApprovalPolicy, ApprovalService
 from iskra.context_strategy import RecentMessages
 from iskra.event_bus import InProcessEventBus
+from iskra.intercepted_clock import InterceptedClock
 from iskra.interceptors import Points
 from iskra.llm.router import LLMRouter
 from iskra.plugin_host import Facilities, PluginHost
@@ -56,8 +57,8 @@ class Kernel:
         Raises:
             ConfigurationError: The settings, the data directory or the database cannot be used.
         """
-        clock = clock or SystemClock()
         points = Points()
+        clock = InterceptedClock(clock or SystemClock(), points.slot(Point.CLOCK))
         async with AsyncExitStack() as stack:
             url = settings.database_url.get_secret_value() if settings.database_url is not None else None
             store = await open_store(data_dir=settings.data_dir, database_url=url, points=points)

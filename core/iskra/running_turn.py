@@ -367,7 +367,7 @@ class RunningTurn:
         model: str | None,
         parameters: Mapping[str, object] | None,
     ) -> LLMRequest:
-        agent, voice = self._agent, self._voice
+        agent, voice = self._agent, self._voice if messages is None else None
         system = agent.system_prompt(self) if prompt is None else prompt
         if self.tools:
             system = f"{system}\n\n{RULE}\n\n{self._repetition.advice}".strip()
@@ -386,7 +386,9 @@ class RunningTurn:
                 **(cast("Mapping[str, object]", from_client) if isinstance(from_client, Mapping) else {}),
                 **(parameters or {}),
             },
-            caller=Caller(self.principal.id, agent.name, self.session_id, self.id),
+            caller=Caller(
+                self.principal.id, agent.name, self.session_id, self.id, voice.name if voice is not None else ""
+            ),
         )
 
     async def _fitted(self, messages: Sequence[Message]) -> Sequence[Message]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +11,9 @@ Proceed = Callable[[Any], Awaitable[Any]]
 
 Around = Callable[[Any, Proceed], Awaitable[Any]]
 """Gets the payload and ``proceed``; returns the result, after as many calls of ``proceed`` as it sees fit."""
+
+AroundNow = Callable[[datetime, Callable[[datetime], datetime]], datetime]
+"""What :attr:`Point.CLOCK` takes: telling the time is not awaited, so neither is what wraps it."""
 
 
 class Point(StrEnum):
@@ -37,6 +41,9 @@ class Point(StrEnum):
     """``bytes`` → ``None``: one WebSocket message."""
     TURN = "turn"
     """``Turn`` → ``None``: a whole turn of an agent."""
+    CLOCK = "clock"
+    """``datetime`` → ``datetime``: the wall-clock time that the kernel and plugins are told. Durations, deadlines and
+    leases run on the monotonic clock, which nothing wraps. ``around`` is an :data:`AroundNow`."""
 
 
 class Position(StrEnum):
@@ -45,7 +52,11 @@ class Position(StrEnum):
     OUTER = "outer"
     """Sees the call first and the result last; among several, the one registered first is outermost."""
     INNERMOST = "innermost"
-    """Next to the real thing, e.g. a fault injected below all caches and guardrails."""
+    """Next to the real thing, e.g. a fault injected below all caches and guardrails.
+
+    At ``llm.request`` and ``llm.stream`` it wraps each single attempt at a provider, so retries, failover and the
+    circuit breaker see what it does.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,6 @@ class Interceptor:
     """
 
     point: Point
-    around: Around
+    around: Around | AroundNow
     position: Position = Position.OUTER
     name: str = ""

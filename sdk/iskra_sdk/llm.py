@@ -56,12 +56,18 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose account a model call runs; for usage, budgets and limits."""
+    """On whose account a model call runs; for usage, budgets and limits.
+
+    Attributes:
+        voice: In whose manner the turn answers, if the call is for an answer in the conversation; side calls, such as
+            the choice of an agent, have none.
+    """
 
     principal_id: str = ""
     agent: str = ""
     session_id: str = ""
     turn_id: str = ""
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

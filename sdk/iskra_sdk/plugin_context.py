@@ -205,10 +205,11 @@ class PluginContext(Protocol):
         """
 
     async def refresh(self) -> None:
-        """Call the hooks for agents, tools, voices and providers again, and offer what they return now.
+        """Call the hooks for agents, tools, voices, providers and interceptors again, and offer what they return now.
 
-        For a plugin whose offers come from elsewhere and change. Turns under way keep what they began with; everything
-        else that the plugin registered stays as it is. Before the plugin is in service it is put off until then.
+        For a plugin whose offers come from elsewhere and change, or that intercepts a point only at times. Turns under
+        way keep the agents, tools, voices and providers they began with, interceptors change at once; everything else
+        that the plugin registered stays as it is. Before the plugin is in service it is put off until then.
 
         Raises:
             PluginError: The hooks fail, or another plugin holds a name; what was offered before stays.

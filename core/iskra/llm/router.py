@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from iskra.interceptors import Points
+from iskra.interceptors import Points, intercepted_stream
 from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState
 from iskra.llm.deadlines import Deadlines
 from iskra.llm.model_listing import ModelListing
@@ -142,9 +142,10 @@ class LLMRouter:
             LLMError: No target could answer: the target's own error if there was one target, else
                 ``AllTargetsFailedError``; ``StreamInterruptedError`` after the first token.
         """
-        if self._stream_slot.chain is None:
+        chain = self._stream_slot.chain
+        if chain is None:
             return self._stream(request, providers, on_target)
-        return self._stream_intercepted(request, providers, on_target)
+        return intercepted_stream(chain, request, lambda changed: self._stream(changed, providers, on_target))
 
     async def complete(self, request: LLMRequest, providers: Mapping[str, ProviderEntry]) -> LLMAnswer:
         """Return a whole answer; raises as :meth:`stream` does."""
@@ -232,33 +233,6 @@ class LLMRouter:
                 pump.stop()
             else:
                 await pump.aclose()
-
-    async def _stream_intercepted(
-        self,
-        request: LLMRequest,
-        providers: Mapping[str, ProviderEntry],
-        on_target: Callable[[str], None] | None,
-    ) -> AsyncIterator[LLMChunk]:
-        chain = self._stream_slot.chain
-        streams: list[AsyncIterator[LLMChunk]] = []
-
-        async def proceed(changed: LLMRequest) -> AsyncIterator[LLMChunk]:
-            stream = self._stream(changed, providers, on_target)
-            streams.append(stream)
-            return stream
-
-        try:
-            stream = await proceed(request) if chain is None else await chain(request, proceed)
-            if stream not in streams:
-                streams.insert(0, stream)
-            async for chunk in stream:
-                yield chunk
-        finally:
-            # The interceptors' streams end before the one they wrap.
-            for stream in streams:
-                close = getattr(stream, "aclose", None)
-                if close is not None:
-                    await close()
 
     async def _complete(self, request: LLMRequest, providers: Mapping[str, ProviderEntry]) -> LLMAnswer:
         request = self._prepared(request)
@@ -375,7 +349,7 @@ class LLMRouter:
             name = f"{target.provider}/{model}"
             pump = Pump(
                 name,
-                provider.stream(request, model),
+                self._attempted_stream(provider, request, model),
                 phase="first_token",
                 seconds=limit,
                 end=end,
@@ -408,7 +382,7 @@ class LLMRouter:
         permit = self._enter(target)
         try:
             model = target.model if target.model != ANY_MODEL else await self._listing.first(provider)
-            answer = await self._deadlines.within(limit, provider.complete(request, model))
+            answer = await self._deadlines.within(limit, self._attempted_answer(provider, request, model))
         except BaseException as exc:
             if isinstance(exc, TimeoutError):
                 timeout = ProviderTimeoutError(
@@ -425,6 +399,18 @@ class LLMRouter:
         target.breaker.record_success(permit)
         name = f"{target.provider}/{model}"
         return LLMAnswer(answer.message, answer.finish_reason, answer.usage, answer.reasoning, name, answer.wire)
+
+    def _attempted_stream(self, provider: LLMProvider, request: LLMRequest, model: str) -> AsyncIterator[LLMChunk]:
+        chain = self._stream_slot.attempt
+        if chain is None:
+            return provider.stream(request, model)
+        return intercepted_stream(chain, request, lambda changed: provider.stream(changed, model))
+
+    def _attempted_answer(self, provider: LLMProvider, request: LLMRequest, model: str) -> Awaitable[LLMAnswer]:
+        chain = self._request_slot.attempt
+        if chain is None:
+            return provider.complete(request, model)
+        return chain(request, lambda changed: provider.complete(changed, model))
 
     def _enter(self, target: _Target) -> int:
         permit = target.breaker.acquire()

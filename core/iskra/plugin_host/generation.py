@@ -159,7 +159,12 @@ class Generation:
         except Exception as exc:
             raise PluginLoadError(self.name, f"a register hook failed: {exc}") from exc
         self.contributions = replace(
-            before, agents=now.agents, tools=now.tools, voices=now.voices, providers=now.providers
+            before,
+            agents=now.agents,
+            tools=now.tools,
+            voices=now.voices,
+            providers=now.providers,
+            interceptors=now.interceptors,
         )
         return before
 

@@ -580,3 +580,45 @@ async def test_the_provider_is_told_how_long_connecting_may_take() -> None:
     bench = Bench("a", connect_timeout=1.5)
     await bench.text()
     assert bench.first.requests[0].connect_timeout == 1.5
+
+
+async def test_innermost_interceptors_wrap_every_attempt_and_the_router_sees_what_they_raise() -> None:
+    bench = Bench("a", repeat=True, retries=2, breaker_failures=3)
+    attempts: list[str] = []
+    whole: list[str] = []
+
+    async def down_at_first(payload: LLMRequest, proceed: Proceed) -> Any:
+        attempts.append("stream")
+        if len(attempts) < 3:
+            raise DOWN
+        return await proceed(payload)
+
+    async def outer(payload: LLMRequest, proceed: Proceed) -> Any:
+        whole.append("stream")
+        return await proceed(payload)
+
+    bench.points.rebuild(
+        [
+            Owned(Interceptor(Point.LLM_STREAM, down_at_first, Position.INNERMOST), "p", 1),
+            Owned(Interceptor(Point.LLM_STREAM, outer), "p", 1),
+        ]
+    )
+    assert await bench.running(bench.text()) == "a"
+    assert (attempts, whole) == (["stream"] * 3, ["stream"])
+    assert len(bench.first.requests) == 1
+
+
+async def test_an_innermost_interceptor_that_keeps_failing_opens_the_breaker_and_the_next_target_answers() -> None:
+    bench = Bench("first", second=["second"] * 3, retries=0, breaker_failures=2)
+    fails = iter([True, False, True, False, False])  # the third call does not try the first target any more
+
+    async def down(payload: LLMRequest, proceed: Proceed) -> Any:
+        if next(fails):
+            raise DOWN
+        return await proceed(payload)
+
+    bench.points.rebuild([Owned(Interceptor(Point.LLM_REQUEST, down, Position.INNERMOST), "p", 1)])
+    for _ in range(3):
+        assert (await bench.complete()).message.text == "second"
+    assert bench.router.breakers()["first/m"] is CircuitState.OPEN
+    assert (list(fails), bench.first.requests) == ([], [])

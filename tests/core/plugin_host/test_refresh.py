@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from iskra_sdk.errors import PluginError
+from iskra_sdk.interceptor import Point
 from plugin_workshop import Workshop, workshop
 
 GROWING = '''
@@ -63,3 +64,41 @@ async def test_what_cannot_be_offered_leaves_what_was(tmp_path: Path) -> None:
         with pytest.raises(PluginError, match="no tools today"):
             await state.context.refresh()
         assert await shop.call("one") == "one"
+
+
+WRAPPING = '''
+from iskra_sdk import Interceptor, Point, hookimpl, tool
+
+class State:
+    context = None
+    wraps = False
+
+@hookimpl
+def register_tools(context):
+    State.context = context
+
+    @tool(risk="read")
+    async def wrapped() -> str:
+        """Say whether it is wrapped."""
+        return "plain"
+
+    return [wrapped]
+
+@hookimpl
+def register_interceptors(context):
+    async def around(payload, proceed):
+        await proceed(payload)
+
+    return [Interceptor(Point.TURN, around)] if State.wraps else []
+'''
+
+
+async def test_a_point_is_intercepted_only_while_the_plugin_wants_it(tmp_path: Path) -> None:
+    async with workshop(tmp_path) as shop:
+        await shop.drop("wrapping", WRAPPING, header='permissions = ["interceptors"]')
+        state = state_of(shop, "wrapped")
+        slot = shop.points.slot(Point.TURN)
+        for wraps in (True, False):
+            state.wraps = wraps
+            await state.context.refresh()
+            assert (slot.chain is not None) is wraps
