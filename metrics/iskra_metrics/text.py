@@ -115,7 +115,7 @@ def _sentences(text: str) -> tuple[str, ...]:
 
 
 def char_ngrams(text: str, n: int = 4) -> Counter[str]:
-    """Count the runs of ``n`` characters of the words, joined by single spaces.
+    """Count the runs of ``n`` characters of the words, which single spaces join and enclose.
 
     Raises:
         ValueError: ``n`` is less than 1.
@@ -132,7 +132,11 @@ def shared_char_ngrams(text: str, n: int = 4) -> Mapping[str, int]:
 
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _char_ngrams(text: str, n: int) -> Counter[str]:
-    joined = " ".join(_tokens(text))
+    if not _tokens(text):
+        return Counter()
+    joined = f" {' '.join(_tokens(text))} "
+    if len(joined) < n:
+        return Counter([joined])
     return Counter(map("".join, zip(*(joined[start:] for start in range(n)), strict=False)))
 
 

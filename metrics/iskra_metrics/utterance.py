@@ -1,5 +1,6 @@
 """What was said, by whom and when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,3 +20,9 @@ class Utterance:
     role: Role
     text: str
     at: float = 0.0
+
+
+def spoken(conversation: Sequence[Utterance], *roles: Role) -> list[Utterance]:
+    """Return the utterances of ``roles``; of the user and the assistant where none is named."""
+    wanted = roles or ("user", "assistant")
+    return [utterance for utterance in conversation if utterance.role in wanted]
