@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from iskra.agent_contexts import AgentContexts
 from iskra.call_repetition import CallRepetition
 from iskra.context_strategy import RecentMessages
+from iskra.model_call_print import call_print
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
@@ -254,6 +255,8 @@ class RunningTurn:
     def _step(self, index: int, kind: StepKind, state: StepState, data: Mapping[str, object]) -> StepRecord:
         now = self.services.clock.now()
         ended_at = now if state is StepState.DONE else None
+        if index == 0 and self._contexts.stored:
+            data = {**data, "contexts": self._contexts.stored}  # as they were: a replay begins with them
         return StepRecord(self.id, index, kind, state, now, data=data, ended_at=ended_at)
 
     def _complete_message(self, index: int, message: Message) -> None:
@@ -309,7 +312,7 @@ class RunningTurn:
             self._remember(answer, in_conversation=in_conversation)
             return
         await self.flush()
-        request = await self._request(prompt, messages, tools, model, parameters)
+        request, asked = await self._request(prompt, messages, tools, model, parameters)
         message_id = self.message_id(place)
         builder = AnswerBuilder()
         target = ""
@@ -330,11 +333,11 @@ class RunningTurn:
         except GeneratorExit:
             # The agent has heard enough: what it heard is the answer.
             builder.finish_reason = builder.finish_reason or "stop"
-            self._record_answer(index, place, builder.build(), target)
+            self._record_answer(index, place, builder.build(), target, asked)
             raise
-        self._record_answer(index, place, builder.build(), target)
+        self._record_answer(index, place, builder.build(), target, asked)
 
-    def _record_answer(self, index: int, place: int, built: LLMAnswer, target: str) -> None:
+    def _record_answer(self, index: int, place: int, built: LLMAnswer, target: str, asked: Mapping[str, str]) -> None:
         """Collect a model step; ``place`` 0 is outside the conversation."""
         message = _clean(built.message)
         if place:
@@ -344,6 +347,7 @@ class RunningTurn:
             "message": answer.message.wire,
             "finish_reason": answer.finish_reason,
             "target": target,
+            "asked": asked,
             "usage": answer.usage.wire if answer.usage is not None else None,
             "reasoning": answer.reasoning,
         }
@@ -366,9 +370,9 @@ class RunningTurn:
         tools: Sequence[str] | None,
         model: str | None,
         parameters: Mapping[str, object] | None,
-    ) -> LLMRequest:
+    ) -> tuple[LLMRequest, Mapping[str, str]]:
         agent, voice = self._agent, self._voice if messages is None else None
-        system = agent.system_prompt(self) if prompt is None else prompt
+        own_prompt = system = agent.system_prompt(self) if prompt is None else prompt
         if self.tools:
             system = f"{system}\n\n{RULE}\n\n{self._repetition.advice}".strip()
         if voice is not None:
@@ -376,7 +380,14 @@ class RunningTurn:
         fitted = await self._fitted(self.messages if messages is None else messages)
         offered = self.tools if tools is None else {name: self.tools[name] for name in tools if name in self.tools}
         from_client = self._options.get("parameters")
-        return LLMRequest(
+        asked = call_print(
+            prompt=own_prompt,
+            messages=messages,
+            tools=offered.values(),
+            model=agent.model if model is None else model,
+            parameters={**agent.parameters, **(parameters or {})},
+        )
+        request = LLMRequest(
             messages=[_system_message(system), *fitted] if system else list(fitted),
             model=agent.model if model is None else model,
             tools=[tool.spec for tool in offered.values()],
@@ -390,6 +401,7 @@ class RunningTurn:
                 self.principal.id, agent.name, self.session_id, self.id, voice.name if voice is not None else ""
             ),
         )
+        return request, asked
 
     async def _fitted(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return what of a conversation a model call gets; a strategy that fails is replaced by the kernel's own."""

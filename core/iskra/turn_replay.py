@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from iskra.agent_contexts import AgentContexts
+from iskra.model_call_print import call_print, changed_parts
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.running_turn import recorded_answer
 from iskra.tool_call import recorded_result
@@ -97,7 +98,8 @@ class ReplayedTurn:
         principal: Whose turn it is.
         agent: Who answered, as loaded now.
         history: The conversation before the turn.
-        contexts: The session's structured contexts as they stand now; those of that time are not kept.
+        contexts: The session's structured contexts as they stand now, for a journal that does not hold those of the
+            time.
         catalog: What the turn works with.
         services: The kernel.
     """
@@ -127,7 +129,9 @@ class ReplayedTurn:
         self._steps = steps
         self._catalog = catalog
         self._services = services
-        self._contexts = AgentContexts(contexts, lambda _plugin, _error: None)
+        of_the_time = steps[0].data.get("contexts") if steps else None
+        stored = of_the_time if isinstance(of_the_time, Mapping) else contexts
+        self._contexts = AgentContexts(stored, lambda _plugin, _error: None)
         self._own_text: list[str] = []
         self._switch_to(agent)
 
@@ -204,11 +208,37 @@ class ReplayedTurn:
     ) -> AsyncIterator[TurnEvent]:
         """Return the recorded answer; see ``iskra_sdk.Turn``."""
         self._finish_text()
+        self._compare_call(prompt, messages, tools, model, parameters)
         self.answer = recorded_answer(self._take(StepKind.MODEL, "calls the model"))
         if self.answer.message.text:
             yield _ModelText(self.answer.message.text) if messages is None else TextDelta(self.answer.message.text)
         if messages is None:
             self.messages.append(self.answer.message)
+
+    def _compare_call(
+        self,
+        prompt: str | None,
+        messages: Sequence[Message] | None,
+        tools: Sequence[str] | None,
+        model: str | None,
+        parameters: Mapping[str, object] | None,
+    ) -> None:
+        """Differ where the agent asks the model for something else than it did."""
+        step = self._steps[self.next_index] if self.next_index < len(self._steps) else None
+        if step is None or step.kind is not StepKind.MODEL:
+            return
+        agent = self._agent
+        offered = self.tools if tools is None else {name: self.tools[name] for name in tools if name in self.tools}
+        now = call_print(
+            prompt=agent.system_prompt(self) if prompt is None else prompt,
+            messages=messages,
+            tools=offered.values(),
+            model=agent.model if model is None else model,
+            parameters={**agent.parameters, **(parameters or {})},
+        )
+        changed = changed_parts(step.data.get("asked"), now)
+        if changed:
+            raise _DiffersError(self.difference(f"calls the model with other {_listed(changed)}"))
 
     async def call_tools(self, calls: Sequence[ToolCall]) -> Sequence[ToolResult]:
         """Return the recorded results; see ``iskra_sdk.Turn``."""
@@ -271,6 +301,10 @@ def _told(step: StepRecord) -> str:
         case _:
             told = f"says {data.get('text', '')}"
     return told[:_SHOWN]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _canonical(arguments: str) -> str:

@@ -1,0 +1,52 @@
+"""Fingerprints of model calls: enough to tell later, part by part, whether an agent would ask the same again."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic_core import to_json
+
+from iskra_sdk.message import Message
+from iskra_sdk.tool import Tool
+
+
+def call_print(
+    *,
+    prompt: str,
+    messages: Sequence[Message] | None,
+    tools: Iterable[Tool],
+    model: str,
+    parameters: Mapping[str, object],
+) -> dict[str, str]:
+    """Return a fingerprint of what an agent itself decides of a model call.
+
+    What the kernel adds (rules, the voice, the choice of old messages) is not part of it, nor is the conversation where
+    the agent takes it as it is: that follows from the steps before.
+
+    Args:
+        prompt: The system prompt.
+        messages: Messages that the agent chose, ``None`` for the conversation.
+        tools: The tools offered.
+        model: Alias.
+        parameters: The agent's and the call's own.
+
+    Returns:
+        Part → text; a digest where the part can be long.
+    """
+    return {
+        "model": model,
+        "system prompt": _digest(prompt),
+        "tools": _digest(sorted((tool.spec.wire for tool in tools), key=str)),
+        "parameters": _digest(sorted(parameters.items())),
+        "messages": "" if messages is None else _digest([message.wire for message in messages]),
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(to_json(value, fallback=str), digest_size=8).hexdigest()
+
+
+def changed_parts(before: object, now: Mapping[str, str]) -> list[str]:
+    """Return the parts that are not what they were; none where nothing was recorded."""
+    if not isinstance(before, Mapping):
+        return []
+    return [part for part, value in now.items() if part in before and before[part] != value]
