@@ -43,7 +43,9 @@ async def sessions(*, runs_ahead: bool) -> tuple[float, Speculation]:
         task.add_done_callback(jobs.discard)
 
     with tempfile.TemporaryDirectory() as folder:
-        results = ToolResults(BoundedCache(SystemClock(), most_bytes=1_000_000, seconds=300), Resources(Path(folder)))
+        clock = SystemClock()
+        cache: BoundedCache[ToolResult] = BoundedCache(clock, most_bytes=1_000_000, seconds=300)
+        results = ToolResults(cache, Resources(Path(folder), clock))
         speculation = Speculation(results, Budget(3, 2.0), start, lambda: {"read": read})
 
         async def run(invocation: ToolInvocation) -> ToolResult:

@@ -5,40 +5,18 @@ from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from iskra_plugins.caches.answers import Answers
-from iskra_plugins.caches.bounded_cache import BoundedCache
+from iskra_plugins.caches.backends import make_backend
 from iskra_plugins.caches.resources import Resources
+from iskra_plugins.caches.settings import CacheSettings
 from iskra_plugins.caches.speculation import Budget, Speculation
 from iskra_plugins.caches.tool_results import ToolResults
-from iskra_sdk import Event, EventHandler, Interceptor, PluginContext, Point, ToolResult, hookimpl
-from iskra_sdk.llm import LLMChunk
+from iskra_sdk import Event, EventHandler, Interceptor, PluginContext, Point, hookimpl
 from iskra_sdk.routes import PluginRoutes
 
 __all__ = ["CacheSettings", "settings_schema"]
-
-
-class CacheSettings(BaseModel):
-    """What is kept, and for how long."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tool_results: bool = Field(default=True, description="Keep results of tools that only read and say what.")
-    tool_seconds: float = Field(default=300, gt=0, description="Seconds that a tool's result counts at most.")
-    tool_bytes: int = Field(default=32_000_000, ge=100_000, description="Memory for results of tools.")
-    runs_ahead: bool = Field(
-        default=False, description="Run reads that are likely to come next while the model still thinks."
-    )
-    ahead_calls: int = Field(default=3, ge=1, le=10, description="Reads that are run ahead after one read.")
-    ahead_seconds: float = Field(default=2.0, gt=0, le=30, description="Seconds they may take together.")
-    answers: bool = Field(default=False, description="Keep answers of models to requests with `temperature` 0.")
-    answer_aliases: list[str] = Field(
-        default_factory=list, description="Aliases whose answers are kept whatever the temperature."
-    )
-    shared_answers: bool = Field(default=False, description="Users share answers; otherwise everybody has their own.")
-    answer_seconds: float = Field(default=3600, gt=0, description="Seconds that an answer counts at most.")
-    answer_bytes: int = Field(default=64_000_000, ge=100_000, description="Memory for answers.")
 
 
 class _Caches:
@@ -46,21 +24,17 @@ class _Caches:
 
     def __init__(self, context: PluginContext) -> None:
         self.settings = settings = CacheSettings.model_validate(context.settings.model_dump())
-        results: BoundedCache[ToolResult] = BoundedCache(
-            context.clock, most_bytes=settings.tool_bytes, seconds=settings.tool_seconds
-        )
-        self.tool_results = ToolResults(results, Resources(context.workspace))
+        self.backend = make_backend(settings, context.clock, context.logger)
+        context.on_close(self.backend.aclose)
+        self.tool_results = ToolResults(self.backend.tool_results, Resources(context.workspace, context.clock))
         self.speculation = Speculation(
             self.tool_results,
             Budget(settings.ahead_calls, settings.ahead_seconds),
             lambda job: context.tasks.start(job, name="run ahead"),
             lambda: context.tools,
         )
-        answers: BoundedCache[tuple[LLMChunk, ...]] = BoundedCache(
-            context.clock, most_bytes=settings.answer_bytes, seconds=settings.answer_seconds
-        )
         self.answers = Answers(
-            answers,
+            self.backend.answers,
             aliases=frozenset(settings.answer_aliases),
             is_shared=settings.shared_answers,
             tools=lambda: context.tools,
@@ -113,20 +87,24 @@ def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
 
     @app.get("/", tags=["admin"])
     async def read_caches() -> JSONResponse:
-        """Read how the caches stand."""
+        """Read where the caches are, whether they can be reached, and how they stand."""
+        is_reachable = await caches.backend.is_reachable()
         return JSONResponse(
             {
-                "tool_results": caches.tool_results.cache.facts,
+                "backend": caches.backend.name,
+                "reachable": is_reachable,
+                "tool_results": await caches.backend.tool_results.facts(),
                 "runs_ahead": caches.speculation.facts,
-                "answers": caches.answers.cache.facts,
+                "answers": await caches.backend.answers.facts(),
             }
         )
 
     @app.delete("/", tags=["admin"])
     async def clear_caches() -> JSONResponse:
-        """Forget everything that is kept."""
-        caches.tool_results.cache.clear()
-        caches.answers.cache.clear()
-        return JSONResponse({"cleared": True})
+        """Forget everything that is kept; 503 if the backend cannot be reached."""
+        is_cleared = await caches.backend.is_reachable()  # asks it even where nobody has tried for a while
+        for cache in (caches.backend.tool_results, caches.backend.answers):
+            is_cleared = is_cleared and await cache.clear()
+        return JSONResponse({"cleared": is_cleared}, 200 if is_cleared else 503)
 
     return (PluginRoutes("/api/v1/caches", app, "admin:server", openapi=app.openapi),)

@@ -2,17 +2,40 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic_core import to_json
 
-from iskra_plugins.caches.bounded_cache import BoundedCache
-from iskra_sdk import LLMRequest, Risk
+from iskra_plugins.caches.cache import Cache
+from iskra_sdk import LLMRequest, Message, Risk
 from iskra_sdk.interceptor import Proceed
-from iskra_sdk.llm import AnswerBuilder, LLMAnswer, LLMChunk
+from iskra_sdk.llm import AnswerBuilder, LLMAnswer, LLMChunk, ToolCallDelta
 from iskra_sdk.tool import Tool
 
 _KEEPABLE = frozenset({"stop", "tool_calls"})
 """How an answer must have ended; one that was cut or filtered is not what the model would say."""
+_FORM_MATTERS = frozenset({"audio", "logprobs", "modalities", "n"})
+"""Parameters that put more into an answer than text and tool calls; a stream then does not stand for a whole answer."""
+_IN_CHUNKS = frozenset({"role", "content", "tool_calls", "reasoning", "reasoning_content"})
+"""What a stream of ours can say of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer, as a stream and, if it was asked for whole, as it came.
+
+    Attributes:
+        chunks: The stream.
+        message: The message of a whole answer.
+        body: The upstream's body of a whole answer, if it speaks OpenAI's protocol.
+        target: ``provider/model`` of a whole answer.
+    """
+
+    chunks: tuple[LLMChunk, ...]
+    message: dict[str, Any] | None = None
+    body: dict[str, Any] | None = None
+    target: str = ""
 
 
 class Answers:
@@ -22,7 +45,7 @@ class Answers:
     answer; errors, cut streams and answers that ask for tools with an effect are not.
 
     Args:
-        cache: Holds the chunks of answers.
+        cache: Holds the answers.
         aliases: Aliases whose answers are kept whatever the temperature.
         is_shared: Whether users share answers; otherwise everybody has their own.
         tools: Returns the tools of the moment.
@@ -30,7 +53,7 @@ class Answers:
 
     def __init__(
         self,
-        cache: BoundedCache[tuple[LLMChunk, ...]],
+        cache: Cache[KeptAnswer],
         *,
         aliases: frozenset[str],
         is_shared: bool,
@@ -45,27 +68,30 @@ class Answers:
         """Return a kept answer as a stream, or the model's, which is kept when it has come to its end."""
         if not self._may_keep(request):
             return await _proceeded(proceed, request)
-        key = self._key(request)
-        kept = self.cache.get(key)
+        key = self._key(request, "stream")
+        kept = await self.cache.get(key)
         if kept is not None:
-            return _replayed(kept)
+            return _replayed(kept.chunks)
         return self._kept_on_the_way(key, await _proceeded(proceed, request))
 
     async def complete(self, request: LLMRequest, proceed: Proceed) -> LLMAnswer:
-        """Return a kept answer whole, or the model's. Whole answers are read from the cache and not added to it."""
-        kept = self.cache.get(self._key(request)) if self._may_keep(request) else None
-        if kept is None:
-            answer: LLMAnswer = await proceed(request)
-            return answer
-        builder = AnswerBuilder()
-        for chunk in kept:
-            builder.add(chunk)
-        return builder.build()
+        """Return a kept answer whole, or the model's, which is kept."""
+        if not self._may_keep(request):
+            return await _answered(proceed, request)
+        key = self._key(request, "whole")
+        kept = await self.cache.get(key)
+        if kept is not None:
+            return _whole(kept)
+        answer = await _answered(proceed, request)
+        if self._is_worth_keeping(answer):
+            size = len(to_json([answer.message.wire, answer.wire, answer.reasoning], fallback=str)) * 4
+            await self.cache.put(key, _taken_apart(answer), size)
+        return answer
 
     def _may_keep(self, request: LLMRequest) -> bool:
         return request.parameters.get("temperature") == 0 or request.model.partition("/")[0] in self._aliases
 
-    def _key(self, request: LLMRequest) -> str:
+    def _key(self, request: LLMRequest, form: str) -> str:
         caller = "" if self._is_shared else request.caller.principal_id
         asked = [
             caller,
@@ -73,6 +99,7 @@ class Answers:
             [message.wire for message in request.messages],
             request.wire_tools,
             dict(sorted(request.parameters.items())),
+            form if _FORM_MATTERS & request.parameters.keys() else "",
         ]
         return hashlib.sha256(to_json(asked, fallback=str)).hexdigest()
 
@@ -84,24 +111,57 @@ class Answers:
             size += len(chunk.text) + len(chunk.reasoning) + 200
             yield chunk
         # Only a stream that was read to its end comes here.
-        if self._is_worth_keeping(chunks):
-            self.cache.put(key, tuple(chunks), size * 2)
-
-    def _is_worth_keeping(self, chunks: list[LLMChunk]) -> bool:
         builder = AnswerBuilder()
         for chunk in chunks:
             builder.add(chunk)
-        if builder.finish_reason not in _KEEPABLE:
+        if builder.finish_reason is not None and self._is_worth_keeping(builder.build()):
+            await self.cache.put(key, KeptAnswer(tuple(chunks)), size * 2)
+
+    def _is_worth_keeping(self, answer: LLMAnswer) -> bool:
+        if answer.finish_reason not in _KEEPABLE:
+            return False
+        said = {name for name, value in answer.message.wire.items() if value not in (None, "", [])}
+        if said - _IN_CHUNKS or not isinstance(answer.message.wire.get("content"), str | None):
             return False
         tools = self._tools()
-        return all(
-            call.name in tools and tools[call.name].risk is Risk.READ for call in builder.build().message.tool_calls
-        )
+        return all(call.name in tools and tools[call.name].risk is Risk.READ for call in answer.message.tool_calls)
 
 
 async def _proceeded(proceed: Proceed, request: LLMRequest) -> AsyncIterator[LLMChunk]:
     stream: AsyncIterator[LLMChunk] = await proceed(request)
     return stream
+
+
+async def _answered(proceed: Proceed, request: LLMRequest) -> LLMAnswer:
+    answer: LLMAnswer = await proceed(request)
+    return answer
+
+
+def _taken_apart(answer: LLMAnswer) -> KeptAnswer:
+    calls = tuple(
+        ToolCallDelta(position, call.id, call.name, call.arguments)
+        for position, call in enumerate(answer.message.tool_calls)
+    )
+    chunks = (
+        LLMChunk(text=answer.message.text, reasoning=answer.reasoning, tool_calls=calls),
+        LLMChunk(finish_reason=answer.finish_reason),
+    )
+    return KeptAnswer(chunks, dict(answer.message.wire), answer.wire, answer.target)
+
+
+def _whole(kept: KeptAnswer) -> LLMAnswer:
+    builder = AnswerBuilder()
+    for chunk in kept.chunks:
+        builder.add(chunk)
+    built = builder.build()
+    return LLMAnswer(
+        message=built.message if kept.message is None else Message(kept.message),
+        finish_reason=built.finish_reason,
+        reasoning=built.reasoning,
+        target=kept.target,
+        # Whoever passes it on writes its own id into it.
+        wire=None if kept.body is None else dict(kept.body),
+    )
 
 
 async def _replayed(chunks: tuple[LLMChunk, ...]) -> AsyncIterator[LLMChunk]:

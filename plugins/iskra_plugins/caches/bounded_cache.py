@@ -1,4 +1,4 @@
-"""A cache with a limit on bytes and age, the least recently used going first."""
+"""The cache in the server's own memory, the least recently used value going first."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -9,17 +9,15 @@ T = TypeVar("T")
 
 
 class BoundedCache(Generic[T]):
-    """Values by key.
+    """A :class:`~iskra_plugins.caches.cache.Cache` of one process.
 
     Args:
         clock: Measures age.
         most_bytes: Size of all values together, as their users count it.
         seconds: Age at which a value counts no more.
-
-    Attributes:
-        hits: How often a value was found.
-        misses: How often none was.
     """
+
+    is_shared = False
 
     def __init__(self, clock: Clock, *, most_bytes: int, seconds: float) -> None:
         self._clock = clock
@@ -30,7 +28,7 @@ class BoundedCache(Generic[T]):
         self.hits = 0
         self.misses = 0
 
-    def get(self, key: str) -> T | None:
+    async def get(self, key: str) -> T | None:
         """Return a value that is young enough."""
         found = self._held.get(key)
         if found is not None and self._clock.monotonic() - found[0] < self._seconds:
@@ -38,13 +36,13 @@ class BoundedCache(Generic[T]):
             self.hits += 1
             return found[2]
         if found is not None:
-            self.drop(key)
+            self._drop(key)
         self.misses += 1
         return None
 
-    def put(self, key: str, value: T, size: int) -> None:
+    async def put(self, key: str, value: T, size: int) -> None:
         """Keep a value, unless it is larger than a tenth of the room."""
-        self.drop(key)
+        self._drop(key)
         if size > self._most_bytes // 10:
             return
         self._held[key] = (self._clock.monotonic(), size, value)
@@ -53,18 +51,17 @@ class BoundedCache(Generic[T]):
             _, (_, freed, _) = self._held.popitem(last=False)
             self._bytes -= freed
 
-    def drop(self, key: str) -> None:
-        """Forget a value."""
-        found = self._held.pop(key, None)
-        if found is not None:
-            self._bytes -= found[1]
-
-    def clear(self) -> None:
+    async def clear(self) -> bool:
         """Forget everything."""
         self._held.clear()
         self._bytes = 0
+        return True
 
-    @property
-    def facts(self) -> dict[str, int]:
-        """How the cache stands, for people."""
+    async def facts(self) -> dict[str, int]:
+        """Return how the cache stands."""
         return {"values": len(self._held), "bytes": self._bytes, "hits": self.hits, "misses": self.misses}
+
+    def _drop(self, key: str) -> None:
+        found = self._held.pop(key, None)
+        if found is not None:
+            self._bytes -= found[1]

@@ -1,11 +1,39 @@
 """Versions of the resources that tools read: counted up by writes, and compared with what lies on disk."""
 
 import os
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from iskra_sdk.clock import Clock
 
 _MOST_FILES = 2000
 """Files below a folder that are looked at; what reads a larger one is not cached."""
+_SETTLED = 2.0
+"""Seconds after which a file's times tell every later change; before, a change may leave them as they are, because
+file systems count time in steps. Git calls such files racy."""
 _FILE = "file:"
+
+State = tuple[object, ...]
+
+
+class _Untellable(Exception):  # noqa: N818 - never leaves this module
+    """What is there cannot be told in reasonable time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The state of some resources at one time.
+
+    Attributes:
+        writes: Number of the last write of this process to any of them; 0 for none.
+        states: What lies on disk.
+        is_settled: The disk alone tells every later change, so that another process may rely on ``states``.
+    """
+
+    writes: int
+    states: State
+    is_settled: bool = field(compare=False)
 
 
 class Resources:
@@ -15,10 +43,12 @@ class Resources:
 
     Args:
         workspace: Where files lie.
+        clock: Tells how long ago a file was changed.
     """
 
-    def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Path, clock: Clock) -> None:
+        self.workspace = workspace
+        self._clock = clock
         self._epoch = 0
         self._writes: dict[str, int] = {}
 
@@ -31,46 +61,86 @@ class Resources:
         for key in keys:
             self._writes[key] = self._epoch
 
-    def version(self, keys: frozenset[str]) -> tuple[object, ...] | None:
+    def version(self, keys: frozenset[str]) -> Version | None:
         """Return the present version of resources; ``None`` if it cannot be told in reasonable time."""
         newest = max(
             (at for written, at in self._writes.items() if any(_overlap(written, key) for key in keys)), default=0
         )
-        seen: list[object] = [newest]
-        for key in sorted(keys):
-            if key.startswith(_FILE):
-                state = self._on_disk(key.removeprefix(_FILE))
-                if state is None:
-                    return None
-                seen.append(state)
-        return tuple(seen)
-
-    def _on_disk(self, path: str) -> tuple[object, ...] | None:
-        root = self._workspace / path
+        began = self._clock.now().timestamp()
+        look = _Look()
         try:
-            top = os.lstat(root)
+            states = tuple(
+                look.at(self.workspace / key.removeprefix(_FILE)) for key in sorted(keys) if key.startswith(_FILE)
+            )
+        except _Untellable:
+            return None
+        is_on_disk = all(key.startswith(_FILE) for key in keys)
+        return Version(newest, states, is_settled=is_on_disk and look.newest + _SETTLED < began)
+
+
+class _Look:
+    """One look at the disk.
+
+    Attributes:
+        newest: When anything that was looked at last changed, in seconds since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0.0
+        self._files = 0
+
+    def at(self, path: Path) -> State:
+        """Return the state of a file, or of a folder and everything below it."""
+        try:
+            is_folder = path.is_dir()
+            states = [self._entry(str(path))]
         except (OSError, ValueError):
-            return ("absent",)
-        if not root.is_dir():
-            return _state(top)
-        states: list[object] = []
-        waiting = [str(root)]
+            return ("absent", *self._nearest(path))
+        if is_folder:
+            states += sorted(self._below(str(path)))
+        return tuple(states)
+
+    def _below(self, root: str) -> list[State]:
+        states: list[State] = []
+        waiting = [root]
         while waiting:
             try:
                 with os.scandir(waiting.pop()) as entries:
                     for entry in entries:
-                        states.append((entry.path, *_state(entry.stat(follow_symlinks=False))))
+                        states.append(self._entry(entry.path))
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
-                        if len(states) > _MOST_FILES:
-                            return None
-            except OSError:
-                return None
-        return tuple(sorted(map(str, states)))
+                        elif entry.is_dir():
+                            raise _Untellable  # a tool may follow the link, and links may lead round and round
+            except OSError as exc:
+                raise _Untellable from exc
+        return states
 
+    def _entry(self, path: str) -> State:
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise _Untellable
+        status = os.lstat(path)
+        if not stat.S_ISLNK(status.st_mode):
+            return (path, *self._state(status))
+        try:
+            target = self._state(Path(path).stat())
+        except OSError:
+            target = ("absent", *self._nearest(Path(os.path.realpath(path))))
+        return (path, *self._state(status), *target)
 
-def _state(status: os.stat_result) -> tuple[object, ...]:
-    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+    def _nearest(self, path: Path) -> State:
+        """Return the state of the nearest folder above that exists: it changes when the path appears."""
+        for folder in path.parents:
+            try:
+                return self._state(folder.stat())
+            except (OSError, ValueError):
+                continue
+        return ()
+
+    def _state(self, status: os.stat_result) -> State:
+        self.newest = max(self.newest, status.st_mtime, status.st_ctime)
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def _overlap(one: str, other: str) -> bool:

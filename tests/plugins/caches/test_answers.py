@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from iskra_plugins.caches.answers import Answers
+from iskra_plugins.caches.answers import Answers, KeptAnswer
 from iskra_plugins.caches.bounded_cache import BoundedCache
 from iskra_sdk import LLMRequest, Message, Tool, ToolCall, tool
 from iskra_sdk.errors import LLMError, StreamInterruptedError
@@ -34,7 +34,7 @@ class Desk:
         self.model = model
         self.clock = ManualClock()
         given: dict[str, Any] = {"aliases": frozenset(), "is_shared": False, **options}
-        cache: BoundedCache[tuple[LLMChunk, ...]] = BoundedCache(self.clock, most_bytes=1_000_000, seconds=60)
+        cache: BoundedCache[KeptAnswer] = BoundedCache(self.clock, most_bytes=1_000_000, seconds=60)
         self.answers = Answers(cache, tools=lambda: TOOLS, **given)
 
     async def chunks(self, request: LLMRequest) -> AsyncIterator[LLMChunk]:

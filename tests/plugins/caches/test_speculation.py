@@ -21,7 +21,9 @@ class Desk:
     def __init__(self, folder: Path, budget: Budget) -> None:
         self.ran: list[str] = []
         self.jobs: list[asyncio.Task[None]] = []
-        self.results = ToolResults(BoundedCache(ManualClock(), most_bytes=1_000_000, seconds=300), Resources(folder))
+        clock = ManualClock()
+        cache: BoundedCache[ToolResult] = BoundedCache(clock, most_bytes=1_000_000, seconds=300)
+        self.results = ToolResults(cache, Resources(folder, clock))
         self.speculation = Speculation(self.results, budget, self._start, lambda: self.tools)
         self.delay = 0.0
 

@@ -7,22 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iskra_plugins.caches.bounded_cache import BoundedCache
+from iskra_plugins.caches.cache import Cache
 from iskra_plugins.caches.resources import Resources
 from iskra_plugins.caches.tool_results import ToolResults
 from iskra_sdk import Principal, Tool, ToolContext, ToolResult, tool
+from iskra_sdk.clock import Clock, SystemClock
 from iskra_sdk.ids import SessionId
 from iskra_sdk.testing import ManualClock
 from iskra_sdk.tool import ToolInvocation
+from plugins.caches.shelf import Shelf
 
 
 class Desk:
     """Tools on a folder, with a cache in front of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cache: Cache[ToolResult], clock: Clock) -> None:
         self.folder = folder
-        self.clock = ManualClock()
-        self.resources = Resources(folder)
-        self.results = ToolResults(BoundedCache(self.clock, most_bytes=1_000_000, seconds=300), self.resources)
+        self.resources = Resources(folder, clock)
+        self.results = ToolResults(cache, self.resources)
         self.ran: list[str] = []
         ran = self.ran
 
@@ -66,17 +68,23 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "docs" / "deep").mkdir(parents=True)
     (tmp_path / "docs" / "a.md").write_text("one")
     (tmp_path / "b.md").write_text("two")
-    return Desk(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(params=["old files", "files that were just written"])
+def desk(shelf: Shelf, folder: Path, request: pytest.FixtureRequest) -> Desk:
+    clock = shelf.clock if request.param == "old files" else SystemClock()
+    return Desk(folder, shelf.cache(ToolResult), clock)
 
 
 async def test_what_was_read_is_not_read_again(desk: Desk) -> None:
     assert [await desk.call("read", path="docs/a.md") for _ in range(3)] == ["one"] * 3
     assert desk.ran == ["read docs/a.md"]
-    assert desk.results.cache.facts["hits"] == 2
+    assert desk.results.cache.hits == 2
 
 
 async def test_a_change_on_disk_counts_whoever_made_it(desk: Desk) -> None:
@@ -127,12 +135,12 @@ async def test_a_write_while_it_reads_keeps_the_result_out(desk: Desk) -> None:
     assert await desk.call("slow", path="b.md") == "changed"
 
 
-async def test_users_sessions_and_age_count(desk: Desk) -> None:
+async def test_users_sessions_and_age_count(desk: Desk, shelf: Shelf) -> None:
     await desk.call("read", path="b.md")
     await desk.call("read", path="b.md", user="boris")
     await desk.call("read", path="b.md", session="other")
     assert len(desk.ran) == 3
-    desk.clock.advance(301)
+    await shelf.age(301)
     await desk.call("read", path="b.md")
     assert len(desk.ran) == 4
 
@@ -154,18 +162,41 @@ async def test_a_folder_that_is_too_large_to_compare_is_not_kept(desk: Desk) -> 
 
 
 def test_paths_that_no_file_can_have_are_absent(tmp_path: Path) -> None:
-    resources = Resources(tmp_path)
-    assert resources.version(frozenset({"file:a\0b"})) == (0, ("absent",))
-    (tmp_path / "dangling").symlink_to("nowhere")
-    assert resources.version(frozenset({"file:dangling"})) is not None
+    resources = Resources(tmp_path, SystemClock())
+    for path in ("a\0b", "no/such/file"):
+        version = resources.version(frozenset({f"file:{path}"}))
+        assert version is not None
+        assert "absent" in str(version.states)
+
+
+def test_files_behind_links_count(tmp_path: Path) -> None:
+    resources = Resources(tmp_path, SystemClock())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "link").symlink_to("target")
+    for key in ("file:link", "file:folder"):
+        seen = [resources.version(frozenset({key}))]
+        (tmp_path / "target").write_text("one")
+        seen.append(resources.version(frozenset({key})))
+        (tmp_path / "target").write_text("longer")
+        seen.append(resources.version(frozenset({key})))
+        (tmp_path / "target").unlink()
+        assert None not in seen
+        assert len({seen[0], seen[1], seen[2]}) == 3
+    (tmp_path / "folder" / "round").symlink_to(tmp_path)
+    assert resources.version(frozenset({"file:folder"})) is None
 
 
 @given(st.lists(st.tuples(st.text("abc", min_size=1, max_size=2), st.integers(1, 400)), max_size=60))
-def test_a_cache_never_holds_more_than_it_may(puts: list[tuple[str, int]]) -> None:
-    cache: BoundedCache[str] = BoundedCache(ManualClock(), most_bytes=1000, seconds=10)
-    for key, size in puts:
-        cache.put(key, key, size)
-        assert cache.facts["bytes"] <= 1000
-        assert (cache.get(key) is None) == (size > 100)
-    cache.clear()
-    assert cache.facts["bytes"] == cache.facts["values"] == 0
+def test_memory_never_holds_more_than_it_may(puts: list[tuple[str, int]]) -> None:
+    async def run() -> None:
+        cache: BoundedCache[str] = BoundedCache(ManualClock(), most_bytes=1000, seconds=10)
+        for key, size in puts:
+            await cache.put(key, key, size)
+            assert (await cache.facts())["bytes"] <= 1000
+            assert (await cache.get(key) is None) == (size > 100)
+        await cache.clear()
+        facts = await cache.facts()
+        assert facts["bytes"] == facts["values"] == 0
+
+    asyncio.run(run())
