@@ -398,7 +398,12 @@ class RunningTurn:
                 **(parameters or {}),
             },
             caller=Caller(
-                self.principal.id, agent.name, self.session_id, self.id, voice.name if voice is not None else ""
+                self.principal.id,
+                agent.name,
+                self.session_id,
+                self.id,
+                voice=voice.name if voice is not None else "",
+                is_answer=messages is None,
             ),
         )
         return request, asked

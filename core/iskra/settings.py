@@ -123,6 +123,8 @@ class UserSettings(_Section):
     token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 (hex) of the user's token; the token itself is never stored."""
     permissions: tuple[str, ...] = ("chat", "sessions:*", "approvals:*", "agents:read", "tools:read")
+    claims: tuple[str, ...] = ()
+    """What is known of how the token was handed out, e.g. ``mfa``: plugins may ask for it before something grave."""
 
 
 class Settings(_Section):

@@ -59,8 +59,8 @@ class Caller:
     """On whose account a model call runs; for usage, budgets and limits.
 
     Attributes:
-        voice: In whose manner the turn answers, if the call is for an answer in the conversation; side calls, such as
-            the choice of an agent, have none.
+        is_answer: The call continues the conversation; side calls, such as the choice of an agent, do not.
+        voice: In whose manner the turn answers; side calls have none.
     """
 
     principal_id: str = ""
@@ -68,6 +68,7 @@ class Caller:
     session_id: str = ""
     turn_id: str = ""
     voice: str = ""
+    is_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

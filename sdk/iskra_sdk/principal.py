@@ -22,11 +22,14 @@ class Principal:
         id: Stable user id; owner of what it creates.
         name: For people to read.
         permissions: Granted permissions; ``*`` and globs such as ``sessions:*`` are allowed.
+        claims: What is known of how they proved who they are, e.g. ``mfa`` for a second factor. Whoever issues the
+            credential says so; a request cannot.
     """
 
     id: str
     name: str = ""
     permissions: frozenset[str] = field(default_factory=frozenset)
+    claims: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def is_admin(self) -> bool:

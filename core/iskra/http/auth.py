@@ -187,7 +187,7 @@ class Authenticator:
         self._by_digest = [(digest_of(token), owner)]
         self._by_id = {OWNER_ID: owner}
         for user in users:
-            principal = Principal(user.name, user.name, frozenset(user.permissions))
+            principal = Principal(user.name, user.name, frozenset(user.permissions), frozenset(user.claims))
             self._by_digest.append((user.token_sha256, principal))
             self._by_id[user.name] = principal
         self._failures = FailureLimit(clock)

@@ -29,9 +29,10 @@ async def test_a_voice_speaks_in_answers_and_not_in_side_calls(store: SessionSto
         await kit.ask("hi", model="voice:butler")
         side, answer = kit.model.requests
         assert side.messages[0].text == "Who should answer?"
-        assert (side.caller.voice, dict(side.parameters)) == ("", {})
+        assert (side.caller.voice, side.caller.is_answer, dict(side.parameters)) == ("", False, {})
         assert answer.messages[0].text.startswith("Speak like a butler.\n\nBe useful.")
-        assert (answer.caller.voice, answer.parameters["temperature"]) == ("butler", 0.3)
+        assert (answer.caller.voice, answer.caller.is_answer) == ("butler", True)
+        assert answer.parameters["temperature"] == 0.3
 
 
 async def test_who_answers_without_a_voice_has_none(store: SessionStore) -> None:
