@@ -81,9 +81,9 @@ class Trace(_Part):
 class SIFTBlock(_Part):
     """Source, inference, fact and trace of one turn or one span of a document.
 
-    A block is at most 1,000,000 bytes as JSON, a list 1,000 items, a string 20,000 characters, and there are at
-    most 50,000 values, 32 levels in one another. `context`, the entries of `uncertainty_zones` and of `processing_history` are open
-    objects; all others know their members only.
+    A block is at most 1,000,000 bytes as JSON, a list 1,000 items, a string 20,000 characters, and there are at most
+    50,000 values, 32 levels in one another. `context` and the entries of `uncertainty_zones` and `processing_history`
+    are open objects; all others know their members only.
     """
 
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Unique id of the block.")

@@ -23,6 +23,7 @@ _HENCE = re.compile(rf"(?:^|[,;:—–-]\s*|\s)(?P<word>{_THEREFORE})\b[\s,]*(?:
 _FOR = re.compile(rf"(?:^|[,;:—–-]\s*|\s)(?P<word>{_BECAUSE})\b[\s,]*", re.IGNORECASE)
 _EDGES = " \t\n,;:—–-.!…"
 _SHORTEST = 3
+_POINTING_BACK = frozenset({"это", "и", "а", "this", "that", "it", "and", "all this", "всё это", "все это"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def argument_in(sentence: str) -> Argument | None:
         return _argument(after, before)
     if found := _HENCE.search(text):
         before, after = text[: found.start()].strip(_EDGES), text[found.end() :].strip(_EDGES)
-        if len(before) < _SHORTEST:
+        if len(before) < _SHORTEST or before.lower() in _POINTING_BACK:
             return Argument(after, leans_back=True) if len(after) >= _SHORTEST else None
         return _argument(before, after)
     return None

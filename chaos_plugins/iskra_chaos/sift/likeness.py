@@ -31,18 +31,9 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 0.0
 
 
-def is_told_by(statement: str, source: str) -> bool:
-    """Tell whether a source says a statement: word for word, or with all of its numbers and most of its words.
-
-    A statement needs two content stems or more to be recognised by its words, and four in five of them in one source.
-    """
-    bare = " ".join(statement.lower().split()).strip(" .!…\"'«»")
-    if len(bare) >= 8 and bare in " ".join(source.lower().split()):
-        return True
-    wanted = stem_set(statement)
-    if len(wanted) < 2 or not numbers_in(statement) <= numbers_in(source):
-        return False
-    return len(wanted & stem_set(source)) >= 0.8 * len(wanted)
+def is_same(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Tell whether two statements, given by their stems, speak of the same thing."""
+    return len(a & b) >= min(2, len(a), len(b)) and overlap(a, b) >= SAME
 
 
 def farthest_first(sets: list[frozenset[str]], wanted: int, start: int = 0) -> list[int]:

@@ -14,7 +14,7 @@ _TOPICS = {
     "medical": (
         r"диагноз\w*|симптом\w*|лекарств\w*|дозиров\w*|пациент\w*|беременн\w*|онколог\w*|инсульт\w*|инфаркт\w*|"
         r"антибиотик\w*|врач\w{0,3}|препарат\w* (?:от|для лечения)|побочн\w+ эффект\w*(?= (?:лекарств|препарат))|"
-        r"diagnos[ei]s|symptoms? of|medications?|dosages?|patients?|pregnan\w+|oncolog\w+|stroke patient\w*|"
+        r"diagnos[ei]s|symptoms? of|medications?|dosages?|patients|pregnan\w+|oncolog\w+|stroke patient\w*|"
         r"antibiotics?|chemotherapy|side effects of|my doctor|insulin\w*|инсулин\w*"
     ),
     "legal": (
@@ -23,11 +23,13 @@ _TOPICS = {
         r"legal advice|immigration case"
     ),
     "finance": (
-        r"ипотек\w*|кредит\w{0,3} в банке|инвестици\w+ (?:в|сбережен)|пенсионн\w+ накоплен\w*|все сбережения|банкротств\w+|"
+        r"ипотек\w*|кредит\w{0,3} в банке|инвестици\w+ (?:в|сбережен)|пенсионн\w+ накоплен\w*|"
+        r"все сбережения|банкротств\w+|"
         r"mortgages?|my savings|retirement funds?|investment advice|bankruptcy|life savings|tax returns?"
     ),
     "safety": (
-        r"взрывчат\w+|огнестрельн\w+|отравлени\w+|утечк\w+ газа|высок\w+ напряжени\w+|аварийн\w+ (?:остановк|клапан)\w*|"
+        r"взрывчат\w+|огнестрельн\w+|отравлени\w+|утечк\w+ газа|высок\w+ напряжени\w+|"
+        r"аварийн\w+ (?:остановк|клапан)\w*|"
         r"explosives?|firearms?|poisoning|gas leaks?|high voltage|emergency shutdown valves?|reactor scram"
     ),
 }

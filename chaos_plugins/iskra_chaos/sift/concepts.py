@@ -1,0 +1,72 @@
+"""The salient concepts of some statements, and which of them lie far from each other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iskra_chaos.sift.likeness import farthest_first, jaccard
+from iskra_metrics.claims import hedges
+from iskra_metrics.stop_words import STOP_WORDS
+from iskra_metrics.text import stem, words
+
+MOST_CONCEPTS = 24
+_SHORTEST = 4  # letters of a word that may name a concept
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptPair:
+    """Two concepts and how new their meeting is.
+
+    Attributes:
+        first: A word of the text.
+        second: Another one.
+        novelty: 1 where the two never share a statement; less the more of their company they share.
+    """
+
+    first: str
+    second: str
+    novelty: float
+
+
+def salient_concepts(statements: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Return up to 24 words, the most frequent first, each with the stems it shares a statement with."""
+    counts: Counter[str] = Counter()
+    surfaces: dict[str, Counter[str]] = {}
+    company: dict[str, set[str]] = {}
+    for statement in statements:
+        named: dict[str, str] = {}
+        for word in words(statement):
+            if len(word) >= _SHORTEST and word.isalpha() and not _says_nothing(word):
+                named.setdefault(stem(word), word)
+        for name, word in named.items():
+            counts[name] += 1
+            surfaces.setdefault(name, Counter())[word] += 1
+            company.setdefault(name, set()).update(named)
+    chosen = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_CONCEPTS]
+    return {
+        min(surfaces[name], key=lambda word: (-surfaces[name][word], word)): frozenset(company[name]) for name in chosen
+    }
+
+
+def _says_nothing(word: str) -> bool:
+    return word.replace("ё", "е") in STOP_WORDS or bool(hedges(word))
+
+
+def distant_pairs(statements: Sequence[str], wanted: int) -> list[ConceptPair]:
+    """Return up to ``wanted`` pairs of concepts that lie far from each other, the farthest first.
+
+    Concepts are chosen farthest-first, so that the pairs do not all share one of them; concepts that stand in the same
+    statements only are no pair.
+    """
+    concepts = salient_concepts(statements)
+    names = list(concepts)
+    company = list(concepts.values())
+    chosen = farthest_first(company, wanted + 1)
+    pairs = [
+        ConceptPair(names[a], names[b], round(1.0 - jaccard(company[a], company[b]), 4))
+        for position, a in enumerate(chosen)
+        for b in chosen[position + 1 :]
+    ]
+    return sorted(
+        (pair for pair in pairs if pair.novelty > 0), key=lambda pair: (-pair.novelty, pair.first, pair.second)
+    )[:wanted]
