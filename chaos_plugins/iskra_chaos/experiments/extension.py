@@ -150,7 +150,7 @@ class Load(_Block):
     """
 
     kind: Literal["http", "chat"] = "http"
-    path: str = "/"
+    path: Annotated[str, Field(pattern="^/")] = "/"
     method: str = "GET"
     headers: dict[str, str] = Field(default_factory=dict)
     body: Any = None

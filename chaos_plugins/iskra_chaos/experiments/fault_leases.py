@@ -1,6 +1,7 @@
 """Faults on the server, held by a heartbeat: whoever stops beating has undone them."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.extension import FaultSpec
 from iskra_sdk.client import AsyncIskraClient
-from iskra_sdk.errors import BusyError, IskraError, NotFoundError, ServerUnreachableError
+from iskra_sdk.errors import BusyError, IskraError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class FaultLeases:
     ) -> None:
         self._client = client
         self._heartbeat = heartbeat
-        self._on_lost = on_lost
+        self.on_lost = on_lost
 
     async def acquire(
         self,
@@ -173,8 +174,8 @@ class FaultLeases:
                     return
                 lease.state = "lost"
         await self.refresh([lease])
-        if self._on_lost is not None:
-            self._on_lost(lease)
+        if self.on_lost is not None:
+            self.on_lost(lease)
 
     async def release(self, lease: Lease) -> None:
         """End a fault. Ending one that is over does nothing.
@@ -185,20 +186,18 @@ class FaultLeases:
         async with lease._turn:
             if lease.is_over or not lease.id:
                 return
-            for attempt in range(_RELEASE_ATTEMPTS):
+            for attempt in itertools.count(1):
                 try:
                     lease._read(await self._client.request("DELETE", f"{FAULTS}/{lease.id}"))
-                    lease.state = "cleared"
-                    return
                 except NotFoundError:
-                    lease.state = "cleared"
-                    return
-                except (BusyError, ServerUnreachableError) as exc:
-                    error: IskraError = exc
+                    pass
                 except IskraError as exc:
+                    if attempt < _RELEASE_ATTEMPTS and isinstance(exc, BusyError):
+                        await asyncio.sleep(_RELEASE_PAUSE * 2.0 ** (attempt - 1))
+                        continue
                     raise ActivityError(f"The fault {lease.spec.title!r} could not be ended: {exc.message}") from exc
-                await asyncio.sleep(_RELEASE_PAUSE * 2.0**attempt)
-            raise ActivityError(f"The fault {lease.spec.title!r} could not be ended: {error.message}") from error
+                lease.state = "cleared"
+                return
 
     async def refresh(self, leases: Sequence[Lease]) -> None:
         """Read the counters of leases, also of ended ones; what cannot be read stays as it is."""

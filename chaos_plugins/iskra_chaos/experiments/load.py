@@ -29,6 +29,7 @@ class LoadRun:
         client: Talks to the server under test.
         variables: Fill the names in the request.
         is_within: Judges an answer against ``load.expect``.
+        headers: Of every request, e.g. the token.
         transport: Another way to send requests, for tests.
 
     Attributes:
@@ -44,6 +45,8 @@ class LoadRun:
         client: AsyncIskraClient,
         variables: Variables,
         is_within: IsWithin,
+        *,
+        headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._load = load
@@ -51,6 +54,7 @@ class LoadRun:
         self._client = client
         self._variables = variables
         self._is_within = is_within
+        self._headers = dict(headers or {})
         self._transport = transport
         self._sent = 0
         self._stopping = asyncio.Event()
@@ -130,7 +134,12 @@ class LoadRun:
         own = self.sessions[number :: self._load.clients]
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         async with httpx.AsyncClient(
-            base_url=self._client.url, timeout=None, transport=self._transport, limits=limits, trust_env=False
+            base_url=self._client.url,
+            headers=self._headers,
+            timeout=self._load.timeout,
+            transport=self._transport,
+            limits=limits,
+            trust_env=False,
         ) as http:
             turn = 0
             while not self._stopping.is_set():

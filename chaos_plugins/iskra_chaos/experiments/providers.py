@@ -184,14 +184,13 @@ async def in_thread(function: Callable[[], Any]) -> Any:
             done.set_exception(error)
 
     def work() -> None:
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = function()
-        except StopIteration as exc:
-            # A future refuses this one, since it would end a generator.
-            error = RuntimeError(f"StopIteration: {exc}")
-        except BaseException as exc:  # noqa: BLE001 - handed to the caller, whatever it is
-            error = exc
+        except BaseException as exc:
+            # A future refuses StopIteration, since it would end a generator.
+            error = RuntimeError(repr(exc)) if isinstance(exc, StopIteration) else exc
         try:
             loop.call_soon_threadsafe(settle, result, error)
         except RuntimeError:

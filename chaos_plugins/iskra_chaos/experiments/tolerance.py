@@ -86,7 +86,7 @@ def _matches(tolerance: Mapping[str, Any], value: Any) -> bool:
         expected = tolerance["expect"]
         return bool(found == (expected if isinstance(expected, list) else [expected]))
     if (count := tolerance.get("count")) is not None:
-        return len(found) == count
+        return bool(len(found) == count)
     return len(found) > 0
 
 

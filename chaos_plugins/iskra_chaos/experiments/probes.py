@@ -1,0 +1,229 @@
+"""Probes and actions for experiment files: ``{"type": "python", "module": "iskra_chaos.experiments.probes", ...}``.
+
+Everything here gets what it looks at from the runner, by the parameter ``run_context``, which a file does not give.
+"""
+
+import asyncio
+from collections import Counter
+from typing import Any, Literal
+
+from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.extension import Arm
+from iskra_chaos.experiments.load import LoadRun
+from iskra_chaos.experiments.run_context import RunContext
+from iskra_chaos.experiments.samples import ArmSamples, compare
+from iskra_chaos.experiments.statistics import rule_of_three
+from iskra_chaos.experiments.tolerance import find
+from iskra_sdk.errors import IskraError
+
+__all__ = [
+    "acknowledged_messages",
+    "chat_turn_completes",
+    "duplicated_messages",
+    "error_rate",
+    "error_rate_upper_bound",
+    "fault_applied",
+    "fault_observed",
+    "fault_requested",
+    "lost_messages",
+    "mean_latency",
+    "p99",
+    "p99_ratio",
+    "requests_of_arm",
+    "server_answers",
+    "server_is_ready",
+    "value_at",
+    "wait",
+    "wait_for_load",
+    "wait_for_observed_fault",
+]
+
+
+async def server_answers(run_context: RunContext, path: str = "/api/v1/health") -> bool:
+    """Return whether the server answers a GET of ``path`` with success."""
+    try:
+        await run_context.client.request("GET", path)
+    except IskraError:
+        return False
+    return True
+
+
+async def server_is_ready(run_context: RunContext) -> bool:
+    """Return whether the server and what it depends on say that they are ready."""
+    try:
+        health = await run_context.client.ready()
+    except IskraError:
+        return False
+    return health.status in ("ok", "ready", "degraded")
+
+
+async def chat_turn_completes(
+    run_context: RunContext,
+    text: str = "Say yes.",
+    model: str | None = None,
+    contains: str = "",
+    timeout: float = 30.0,
+) -> bool:
+    """Ask in a new session and return whether the turn completes with an answer.
+
+    Args:
+        run_context: Given by the runner.
+        text: The message.
+        model: Who answers.
+        contains: What the answer must hold.
+        timeout: Seconds.
+    """
+    client = run_context.client
+    try:
+        async with asyncio.timeout(timeout):
+            session = await client.sessions.create("chaos probe")
+            answer = await client.ask(text, session, model)
+            await client.sessions.delete(session)
+    except (TimeoutError, IskraError):
+        return False
+    return bool(answer.strip()) and contains in answer
+
+
+async def value_at(run_context: RunContext, path: str, at: str) -> Any:
+    """GET ``path`` from the server and return the first thing that the JSONPath ``at`` selects."""
+    found = find(at, await run_context.client.request("GET", path))
+    if not found:
+        raise ActivityError(f"There is nothing at {at!r} in the answer of {path!r}.")
+    return found[0]
+
+
+def requests_of_arm(run_context: RunContext, arm: Arm = "experiment") -> int:
+    """Return how many requests of the load have ended."""
+    return _load(run_context).arms[arm].requests
+
+
+def error_rate(run_context: RunContext, arm: Arm = "experiment") -> float:
+    """Return the share of failed requests, in [0, 1]."""
+    return _samples(run_context, arm).error_rate.estimate
+
+
+def error_rate_upper_bound(run_context: RunContext, arm: Arm = "experiment") -> float:
+    """Return the upper end of the error rate's 95 % interval."""
+    return _samples(run_context, arm).error_rate.high
+
+
+def p99(run_context: RunContext, arm: Arm = "experiment") -> float:
+    """Return the 99th percentile of the latency in seconds."""
+    value = _samples(run_context, arm).latency(0.99)
+    return value if value is not None else 0.0
+
+
+def mean_latency(run_context: RunContext, arm: Arm = "experiment") -> float:
+    """Return the mean latency in seconds."""
+    samples = _samples(run_context, arm)
+    return sum(samples.seconds) / samples.requests
+
+
+def p99_ratio(run_context: RunContext, bound: Literal["low", "estimate", "high"] = "estimate") -> float:
+    """Return the experiment arm's 99th percentile by the control arm's, or an end of its bootstrap interval."""
+    comparison = compare(_load(run_context).arms)
+    if comparison is None:
+        raise ActivityError("One of the arms has no requests, so there is nothing to compare.")
+    return float(getattr(comparison.ratio, bound))
+
+
+def acknowledged_messages(run_context: RunContext) -> int:
+    """Return how many requests of the load the server has answered with success."""
+    return sum(len(messages) for messages in _load(run_context).acknowledged.values())
+
+
+async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> dict[str, Any]:
+    """Return how many acknowledged messages the server does not have.
+
+    The result is ``{"status": lost, "acknowledged": n, "upper_bound": share, "examples": [...]}``; ``upper_bound`` is
+    the largest share that may still be lost at 95 % when none was (rule of three). An integer tolerance is compared
+    with ``status``.
+
+    Args:
+        run_context: Given by the runner.
+        path: A route that lists what was received; without one the messages of the load's sessions are read.
+        at: Where the answer of that route has the ``${message}`` of each request.
+    """
+    counts = await _received(run_context, path, at)
+    sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
+    lost = [message for message in sent if not counts[message]]
+    bound = len(lost) / len(sent) if lost else rule_of_three(len(sent))
+    return {"status": len(lost), "acknowledged": len(sent), "upper_bound": bound, "examples": lost[:10]}
+
+
+async def duplicated_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:
+    """Return how many acknowledged messages the server has more than once; arguments as in ``lost_messages``."""
+    counts = await _received(run_context, path, at)
+    sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
+    return sum(counts[message] > 1 for message in sent)
+
+
+async def _received(run_context: RunContext, path: str, at: str) -> Counter[str]:
+    if path:
+        answer = await run_context.client.request("GET", path)
+        return Counter(str(item) for item in find(at, answer))
+    load = _load(run_context)
+    texts: list[str] = []
+    for session in load.sessions:
+        after = 0
+        while page := await run_context.client.sessions.messages(session, after=after):
+            texts += [str(entry.message.get("content", "")) for entry in page if entry.message.get("role") == "user"]
+            after = max(entry.position for entry in page)
+    sent = {message for messages in load.acknowledged.values() for message in messages}
+    # A message's name is somewhere in its text, as a word of its own.
+    return Counter(word for text in texts for word in set(text.split()) & sent)
+
+
+def fault_observed(run_context: RunContext, name: str = "") -> int:
+    """Return how often the effect of a fault, or of all, was seen to reach a caller."""
+    return _counted(run_context, name, "observed")
+
+
+def fault_applied(run_context: RunContext, name: str = "") -> int:
+    """Return how often a fault, or all of them, fired."""
+    return _counted(run_context, name, "applied")
+
+
+def fault_requested(run_context: RunContext, name: str = "") -> int:
+    """Return how many calls passed the point of a fault, or of all, while it was there."""
+    return _counted(run_context, name, "requested")
+
+
+def _counted(run_context: RunContext, name: str, counter: str) -> int:
+    if name and name not in run_context.faults:
+        raise ActivityError(f"The experiment has no fault {name!r}.")
+    leases = [run_context.faults[name]] if name else list(run_context.faults.values())
+    return sum(int(getattr(lease, counter)) for lease in leases)
+
+
+async def wait(seconds: float) -> float:
+    """Do nothing for some seconds."""
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+async def wait_for_load(run_context: RunContext) -> int:
+    """Wait until the load has ended and return how many requests it sent."""
+    load = _load(run_context)
+    await load.wait()
+    return sum(samples.requests for samples in load.arms.values())
+
+
+async def wait_for_observed_fault(run_context: RunContext, name: str = "", times: int = 1, every: float = 0.2) -> int:
+    """Wait until a fault was observed so often; heartbeats bring the counts. The activity's timeout bounds it."""
+    while (seen := _counted(run_context, name, "observed")) < times:
+        await asyncio.sleep(every)
+    return seen
+
+
+def _load(run_context: RunContext) -> LoadRun:
+    if run_context.load is None:
+        raise ActivityError("There is no load yet. Probes of the load belong into the method or into `expect`.")
+    return run_context.load
+
+
+def _samples(run_context: RunContext, arm: Arm) -> ArmSamples:
+    samples = _load(run_context).arms.get(arm)
+    if samples is None or not samples.requests:
+        raise ActivityError(f"The arm {arm!r} has no requests yet.")
+    return samples
