@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import PurePath
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, SecretStr
@@ -22,6 +31,9 @@ from iskra_sdk import Tool
 _MOST_PARTS = 200_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONSTANT = (*_PLAIN, enum.Enum, PurePath, re.Pattern, tuple, frozenset, list, dict, set)
+
+_OF_C = (BuiltinFunctionType, ClassMethodDescriptorType, MethodDescriptorType, WrapperDescriptorType)
+"""Members that every class written in C has some of."""
 
 
 class _NoValueError(Exception):
@@ -154,12 +166,12 @@ class _Value:
 
 def _state(value: object) -> dict[str, object]:
     """Return the attributes of an instance of classes written in Python; others may hide what they hold."""
+    if type(value) is object:
+        raise _NoValueError  # only itself is like it
     state: dict[str, object] = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__[:-1]:
         members = vars(kind)
-        is_python = {"__dict__", "__slots__"} & members.keys() or any(
-            isinstance(member, FunctionType) for member in members.values()
-        )
+        is_python = "__module__" in members and not any(isinstance(member, _OF_C) for member in members.values())
         if not is_python or kind.__module__.partition(".")[0] in sys.stdlib_module_names - {"abc", "typing"}:
             raise _NoValueError
         slots = members.get("__slots__", ())
