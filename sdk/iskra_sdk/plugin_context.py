@@ -190,6 +190,23 @@ class PluginContext(Protocol):
     async def notify(self, notification: Notification) -> None:
         """Tell a person through every notifier; failures are logged."""
 
+    async def audit(
+        self,
+        action: str,
+        *,
+        principal: Principal,
+        target: str = "",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write to the audit log that something privileged was done or refused; committed when it returns.
+
+        Args:
+            action: A verb; the log shows it as ``<plugin>.<action>``.
+            principal: On whose account.
+            target: What it was done to.
+            data: JSON-able facts; no secrets, no contents of messages.
+        """
+
     def provide(self, protocol: type[T], service: T) -> None:
         """Offer ``service`` to other plugins under ``protocol`` until the plugin goes.
 

@@ -32,6 +32,8 @@ from iskra_sdk.notifier import Notification
 from iskra_sdk.plugin_context import HTTPClient, KeyValueState, Tasks, Turns
 from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import (
+    AppendAudit,
+    AuditEntry,
     PutPluginValue,
     Session,
     SessionReader,
@@ -447,6 +449,7 @@ class KernelContext:
         self._wants_refresh = False
         self._workspace = workspace
         self._host = host
+        self._store = store
         self._sessions = SessionsView(store)
         self._llm = PluginLLM(manifest.name, host)
         self._turns = PluginTurns(host)
@@ -539,6 +542,17 @@ class KernelContext:
                 mend="Enable the plugin that does, and name it under `requires` in the manifest.",
             )
         return found
+
+    async def audit(
+        self,
+        action: str,
+        *,
+        principal: Principal,
+        target: str = "",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        entry = AuditEntry(self.clock.now(), principal.id, f"{self.name}.{action}", target[:500], dict(data or {}))
+        await self._store.apply([AppendAudit(entry)])
 
     def on_close(self, release: Callable[[], Awaitable[None] | None]) -> None:
         if not callable(release):

@@ -29,6 +29,7 @@ from iskra_sdk.llm import LLM, LLMAnswer, LLMChunk, LLMProvider, LLMRequest
 from iskra_sdk.manifest import PluginManifest, PluginPermission
 from iskra_sdk.notifier import Notification
 from iskra_sdk.plugin_context import HTTPClient, HTTPResponse, Tasks, Turns
+from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import PutPluginValue, SessionReader
 from iskra_sdk.testing.memory_bus import MemoryEventBus
 from iskra_sdk.testing.memory_store import MemoryStore
@@ -214,6 +215,7 @@ class HarnessContext:
         self.tasks: Tasks = self.own_tasks
         self.events: EventBus = HarnessEvents(manifest.name, bus)
         self.state = HarnessState(manifest.name, store)
+        self.audited: list[tuple[str, str, str, dict[str, object]]] = []
         self.notifications: list[Notification] = []
         self.own_http = HarnessHTTP(respond)
         self._workspace = workspace
@@ -281,6 +283,17 @@ class HarnessContext:
     async def notify(self, notification: Notification) -> None:
         """Keep the notification for the test."""
         self.notifications.append(notification)
+
+    async def audit(
+        self,
+        action: str,
+        *,
+        principal: Principal,
+        target: str = "",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Keep the entry for the test, as (action, principal's id, target, data)."""
+        self.audited.append((f"{self.name}.{action}", principal.id, target, dict(data or {})))
 
     def provide(self, protocol: type[T], service: T) -> None:
         """Offer a service."""

@@ -1,0 +1,18 @@
+"""micro_disturbance: one answer with a prompt card and a slightly warmer sampler."""
+
+from iskra_chaos.operations.cards import card
+from iskra_chaos.operations.conversation import Conversation
+from iskra_chaos.operations.perturbation import Perturbation, SamplerShift
+
+
+def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
+    """Nudge one answer: temperature + .5 i, top_p .90 + .08 i, frequency penalty .6 i, and one card."""
+    drawn = card(conversation.language, seed)
+    sampler = SamplerShift(0.5 * intensity, 0.90 + 0.08 * intensity, 0.6 * intensity)
+    if conversation.language == "ru":
+        instruction = f"Только для этого ответа: {drawn} Факты, числа и код не меняй."
+        changes = (f"К следующему ответу добавлена подсказка: «{drawn}»", "Модель выбирает слова чуть свободнее.")
+    else:
+        instruction = f"For this answer only: {drawn} Leave facts, numbers and code as they are."
+        changes = (f'The next answer gets the hint: "{drawn}"', "The model chooses its words a little more freely.")
+    return Perturbation(turns=1, instruction=instruction, sampler=sampler, changes=changes)

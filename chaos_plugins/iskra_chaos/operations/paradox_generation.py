@@ -1,0 +1,56 @@
+"""paradox_generation: turn the conversation's own claims into tensions that the next answer has to resolve."""
+
+from iskra_chaos.operations.conversation import Conversation
+from iskra_chaos.operations.intensity import level_of, pick
+from iskra_chaos.operations.perturbation import Perturbation
+from iskra_metrics.claims import negate
+from iskra_sdk.errors import BadInputError
+
+_AMONG = 12  # newest claims that are chosen from
+_LONGEST_CLAIM = 240
+
+
+def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
+    """Question k = 1 + round(3 i) claims: by an edge case (L1), a counterfactual (L2) or the goal turned round (L3).
+
+    Raises:
+        BadInputError: The conversation claims nothing yet.
+    """
+    claims = [(source, text) for source, text in conversation.claims() if len(text) <= _LONGEST_CLAIM][:_AMONG]
+    if not claims:
+        raise BadInputError(
+            "The conversation claims nothing yet that could be questioned.",
+            mend="Ask for it after an answer that states something.",
+        )
+    count = min(1 + round(3 * intensity), len(claims))
+    chosen = []
+    for number in range(count):
+        chosen.append(claims.pop(pick(seed, f"claim {number}", len(claims)))[1])
+    tensions = [_tension(conversation, claim, intensity) for claim in chosen]
+    listed = "\n".join(f"{number}. {tension}" for number, tension in enumerate(tensions, 1))
+    if conversation.language == "ru":
+        instruction = (
+            "Ниже — противоречия, собранные из этого разговора. Это гипотезы [HYP], а не факты. Для каждого дай тезис, "
+            f"антитезис, условия, при которых верно то и другое, и решение.\n{listed}"
+        )
+    else:
+        instruction = (
+            "Below are tensions made of this conversation's own claims. They are hypotheses [HYP], not facts. For each "
+            f"give thesis, counter-thesis, the conditions under which both hold, and a decision.\n{listed}"
+        )
+    return Perturbation(turns=1, instruction=instruction, inputs=tuple(chosen), changes=tuple(tensions))
+
+
+def _tension(conversation: Conversation, claim: str, intensity: float) -> str:
+    level = level_of(intensity)
+    if conversation.language == "ru":
+        return {
+            "L1": f"«{claim}» — в каком крайнем случае это перестаёт быть верным?",
+            "L2": f"«{claim}» — а если наоборот: «{negate(claim)}»?",
+            "L3": f"«{claim}» — а если цель противоположна: «{conversation.goal}» нужно избежать?",
+        }[level]
+    return {
+        "L1": f'"{claim}" - in which edge case does it stop being true?',
+        "L2": f'"{claim}" - and if it is the other way round: "{negate(claim)}"?',
+        "L3": f'"{claim}" - and if the goal is the reverse, to avoid "{conversation.goal}"?',
+    }[level]

@@ -1,0 +1,90 @@
+"""quantum_flux: try several ways to answer side by side, and settle on one as late as possible."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iskra_chaos.operations.cards import card, views
+from iskra_chaos.operations.conversation import Conversation, likeness
+from iskra_chaos.operations.perturbation import Branch, Perturbation, SamplerShift
+from iskra_metrics.text import char_ngrams, cosine
+
+_SAME = 0.8
+"""Cosine of character 4-grams from which two branches are one."""
+_SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a branch came to.
+
+    Attributes:
+        text: Its answer.
+        fits: Constraints met, in [0, 1].
+        novelty: 1 − the highest likeness to an earlier answer, in [0, 1].
+    """
+
+    branch: Branch
+    text: str
+    fits: float = 1.0
+    novelty: float = 1.0
+
+
+def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
+    """Hold n = 2 + round(4 i) branches for one answer: the plain one, and others with a premise and a warmer sampler."""
+    language = conversation.language
+    count = 2 + round(4 * intensity)
+    sampler = SamplerShift(0.5 * intensity, 0.90 + 0.08 * intensity)
+    stances = views(language, seed, count - 1)
+    branches = [Branch("base", "")]
+    for number in range(count - 1):
+        stance = stances[number % len(stances)]
+        drawn = card(language, seed, number)
+        instruction = f"Ответь с точки зрения {stance}. {drawn}" if language == "ru" else f"Answer as {stance}. {drawn}"
+        branches.append(Branch(f"{number + 1}: {stance}", instruction, sampler))
+    changes = (
+        (f"Следующий ответ пробуется в {count} вариантах; остаётся самый новый из тех, что держатся задачи",)
+        if language == "ru"
+        else (f"The next answer is tried in {count} ways; the newest of those that keep to the task stays",)
+    )
+    return Perturbation(turns=1, branches=tuple(branches), changes=changes)
+
+
+def judged(branch: Branch, text: str, conversation: Conversation) -> Outcome:
+    """Return a branch with how well it keeps to the task and how new it is."""
+    question = next((message.text for message in reversed(conversation.messages) if message.role == "user"), "")
+    earlier = [char_ngrams(answer.text) for answer in conversation.answers[-8:]]
+    grams = char_ngrams(text)
+    novelty = 1.0 - max((cosine(grams, other) for other in earlier), default=0.0)
+    fits = min(1.0, 2.0 * max(likeness(text, question), likeness(text, conversation.goal)))
+    return Outcome(branch, text, fits if text.strip() else 0.0, novelty if text.strip() else 0.0)
+
+
+def distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes without those that say nearly what an earlier one says, and without empty ones."""
+    kept: list[Outcome] = []
+    for outcome in outcomes:
+        grams = char_ngrams(outcome.text)
+        if outcome.text.strip() and all(cosine(grams, char_ngrams(other.text)) <= _SAME for other in kept):
+            kept.append(outcome)
+    return kept
+
+
+def settle(outcomes: Sequence[Outcome]) -> Outcome:
+    """Choose a branch: those that keep to the task at least half as well as the base come first, then the newest.
+
+    Args:
+        outcomes: At least one, the base branch first.
+    """
+    needed = 0.5 * outcomes[0].fits
+    fitting = [outcome for outcome in outcomes if outcome.fits >= needed and outcome.text.strip()] or [outcomes[0]]
+    return max(fitting, key=lambda outcome: outcome.novelty)
+
+
+def others_line(chosen: Outcome, outcomes: Sequence[Outcome], *, speaks_russian: bool) -> str:
+    """Return what is shown below the chosen answer: the other ways, in a line each."""
+    others = [outcome for outcome in outcomes if outcome is not chosen]
+    if not others:
+        return ""
+    head = "Другие варианты:" if speaks_russian else "Other ways:"
+    lines = [f"- {outcome.branch.name}: {' '.join(outcome.text.split())[:_SHOWN]} …" for outcome in others]
+    return "\n\n" + "\n".join((head, *lines))
