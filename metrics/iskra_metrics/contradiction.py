@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from iskra_metrics.claims import contradictions
+from iskra_metrics.opposition import contradictions
 from iskra_metrics.reading import Reading, reading
 from iskra_metrics.text import sentences
 from iskra_metrics.utterance import Utterance, spoken
@@ -15,7 +15,7 @@ _FEWEST = 8  # statements: one pair among two is not a conversation full of cont
 def contradiction(conversation: Sequence[Utterance]) -> Reading:
     """Return the share of statements of the last eight turns that contradict another one, counted among at least eight.
 
-    Surface features only, see :mod:`iskra_metrics.claims`: contradictions that take knowledge of the world are missed.
+    Surface features only, see :mod:`iskra_metrics.opposition`: contradictions that take knowledge of the world are missed.
     Parts: ``pairs``, ``statements``, the pairs of each kind (``negation``, ``antonym``, ``number``) and ``of_user``,
     the pairs in which the user says both.
     """

@@ -2,7 +2,7 @@
 
 import re
 
-from iskra_metrics.claims import contradictions
+from iskra_metrics.opposition import contradictions
 from iskra_metrics.text import language_of
 
 _ENGLISH_AUXILIARY = re.compile(
