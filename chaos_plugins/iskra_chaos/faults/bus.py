@@ -1,0 +1,224 @@
+"""Faults of the event bus: events that are late, come again, or not in their turn.
+
+Only what the bus promises nothing about is done by default: each handler still gets every event at least once, one at
+a time, and those of one session in their order. The session log and its followers do not pass ``bus.deliver``, so what
+is stored and what clients see is never touched.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from iskra_chaos.faults.fault import Shot
+from iskra_chaos.faults.injection import Inject
+from iskra_chaos.faults.parameters import BusDelay, DropRedeliver, Duplicate, Reorder
+from iskra_sdk.event import Event
+from iskra_sdk.interceptor import Proceed
+
+logger = logging.getLogger(__name__)
+
+_MOST_HELD = 64
+"""Events held back from one handler; more are delivered as if nothing had happened."""
+_LAST_DELIVERY = 1.0
+"""Seconds for what is still held when the plugin goes."""
+
+Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+"""Runs a job in a task that ends with the plugin."""
+
+
+class _Held:
+    """An event that its handler has yet to get."""
+
+    __slots__ = ("deliver", "due", "event", "is_due", "keeps_order", "left", "overtaken", "shot")
+
+    def __init__(
+        self, event: Event, deliver: Proceed, shot: Shot | None, *, left: int, seconds: float, keeps_order: bool
+    ) -> None:
+        self.event = event
+        self.deliver = deliver
+        self.shot = shot
+        self.left = left
+        self.due = shot.fault.lease.age + seconds if shot is not None else 0.0
+        self.keeps_order = keeps_order
+        self.is_due = shot is None
+        self.overtaken = 0
+
+    def is_over(self) -> bool:
+        """Whether it has waited long enough, if nothing before it waits as well."""
+        shot = self.shot
+        return self.is_due or shot is None or self.left <= 0 or not shot.is_active or shot.fault.lease.age >= self.due
+
+
+class Lane:
+    """The way to one handler, on which events may be held back.
+
+    Args:
+        handler: The handler's task; once it has ended, nothing more is delivered.
+        start: Runs the jobs that deliver in time what was held back.
+        on_idle: Called when nothing is held any more.
+    """
+
+    def __init__(self, handler: "asyncio.Task[Any] | None", start: Start, on_idle: Callable[[], None]) -> None:
+        self.turn = asyncio.Lock()
+        """Held while the handler is busy: it gets one event at a time, whoever brings it."""
+        self._handler = handler
+        self._start = start
+        self._on_idle = on_idle
+        self._held: list[_Held] = []
+        self._bringing = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether events are held, or on their way in a task that is not the handler's."""
+        return bool(self._held) or self._bringing > 0
+
+    def towards(self, proceed: Proceed) -> Proceed:
+        """Return how an event goes on: to the handler, or behind the held events of its topic."""
+
+        async def deliver(event: Event) -> None:
+            if any(item.keeps_order and item.event.topic == event.topic for item in self._held):
+                self._held.append(_Held(event, proceed, None, left=0, seconds=0.0, keeps_order=True))
+                return
+            try:
+                await proceed(event)
+            finally:
+                for item in self._held:
+                    item.left -= 1
+                    item.overtaken += 1
+
+        return deliver
+
+    def hold(
+        self, shot: Shot, event: Event, proceed: Proceed, *, later_events: int, seconds: float, keeps_order: bool
+    ) -> bool:
+        """Keep an event until so many later ones were delivered, ``seconds`` are over or the fault ends.
+
+        Returns ``False`` when too many are held already.
+        """
+        if len(self._held) >= _MOST_HELD:
+            return False
+        item = _Held(event, proceed, shot, left=later_events, seconds=seconds, keeps_order=keeps_order)
+        self._held.append(item)
+        self._start(lambda: self._bring(item, shot, seconds))
+        return True
+
+    async def release(self) -> list[Exception]:
+        """Deliver what is due, in the order in which it came; return what the handler raised."""
+        errors: list[Exception] = []
+        blocked: set[str] = set()
+        for item in tuple(self._held):
+            topic = item.event.topic
+            if topic in blocked:
+                continue
+            if not item.is_over():
+                if item.keeps_order:
+                    blocked.add(topic)
+                continue
+            self._held.remove(item)
+            if self._handler is not None and self._handler.done():
+                continue
+            if item.shot is not None and (item.overtaken or item.shot.fault.kind.name != "reorder"):
+                item.shot.observe()
+            try:
+                await item.deliver(item.event)
+            except Exception as exc:
+                errors.append(exc)
+        return errors
+
+    async def _bring(self, item: _Held, shot: Shot, seconds: float) -> None:
+        """Deliver an event that no later one pushes out."""
+        try:
+            await shot.fault.lease.wait(seconds)
+            await self._release_after(item)
+        except asyncio.CancelledError:
+            if item in self._held:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_DELIVERY):
+                        await self._release_after(item)
+            raise
+        finally:
+            if not self.is_busy:
+                self._on_idle()
+
+    async def _release_after(self, item: _Held) -> None:
+        item.is_due = True
+        self._bringing += 1
+        try:
+            async with self.turn:
+                for error in await self.release():
+                    logger.warning("event handler failed", extra={"event_type": item.event.type}, exc_info=error)
+        finally:
+            self._bringing -= 1
+
+
+class Lanes:
+    """The lanes of all handlers, told apart by the task that each of them has."""
+
+    def __init__(self, start: Start, on_idle: Callable[[], None]) -> None:
+        self._start = start
+        self._on_idle = on_idle
+        self._lanes: WeakKeyDictionary[asyncio.Task[Any], Lane] = WeakKeyDictionary()
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether any handler has yet to get something."""
+        return any(lane.is_busy for lane in self._lanes.values())
+
+    def lane(self) -> Lane:
+        """Return the lane of the handler whose task this is."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an event is delivered by a task")
+        lane = self._lanes.get(task)
+        if lane is None:
+            lane = self._lanes[task] = Lane(task, self._start, self._on_idle)
+        return lane
+
+
+class OrderInject(Protocol):
+    """An injector that may hold an event back."""
+
+    def __call__(self, shot: Shot, event: Event, proceed: Proceed, lane: Lane, direct: Proceed) -> Awaitable[None]: ...
+
+
+async def _delay(shot: Shot, event: Event, proceed: Proceed) -> None:
+    given = shot.parameters(BusDelay)
+    jitter = given.jitter_ms * (2.0 * shot.draw("jitter") - 1.0) if given.jitter_ms else 0.0
+    await shot.wait((given.delay_ms + jitter) / 1000.0)
+    await proceed(event)
+
+
+async def _duplicate(shot: Shot, event: Event, proceed: Proceed) -> None:
+    await proceed(event)
+    for _ in range(shot.parameters(Duplicate).copies):
+        if shot.is_active:
+            shot.observe()
+            await proceed(event)
+
+
+async def _reorder(shot: Shot, event: Event, proceed: Proceed, lane: Lane, direct: Proceed) -> None:
+    given = shot.parameters(Reorder)
+    later_events = 1 + int(shot.draw("window") * given.window)
+    seconds, keeps_order = given.longest_ms / 1000.0, given.keeps_topic_order
+    if not lane.hold(shot, event, direct, later_events=later_events, seconds=seconds, keeps_order=keeps_order):
+        await proceed(event)
+
+
+async def _drop_and_redeliver(shot: Shot, event: Event, proceed: Proceed, lane: Lane, direct: Proceed) -> None:
+    given = shot.parameters(DropRedeliver)
+    if given.is_processed:
+        await proceed(event)
+    keeps_order = given.keeps_topic_order and not given.is_processed
+    seconds = given.redeliver_after_ms / 1000.0
+    is_held = lane.hold(shot, event, direct, later_events=1_000_000, seconds=seconds, keeps_order=keeps_order)
+    if not is_held and not given.is_processed:
+        await proceed(event)
+
+
+PUBLISHES: Mapping[str, Inject] = {"delay": _delay}
+DELIVERIES: Mapping[str, Inject] = {"delay": _delay, "duplicate": _duplicate}
+ORDERS: Mapping[str, OrderInject] = {"reorder": _reorder, "drop_redeliver": _drop_and_redeliver}
+"""Faults of ``bus.deliver`` that need the handler's lane."""
