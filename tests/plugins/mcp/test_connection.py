@@ -25,6 +25,7 @@ from iskra_sdk.testing.harness_context import HarnessState
 from programs import require_program
 
 SERVER = Path(__file__).with_name("changing_server.py")
+PREVIOUS = Path(__file__).with_name("previous_server.py")
 TOOLS = {name: f"The tool {name}." for name in ("echo", "slow", "die", "fail", "change", "picture", "secret")}
 
 
@@ -196,6 +197,27 @@ async def test_a_server_over_http_is_called_and_its_changes_are_followed(
             async with asyncio.timeout(5):
                 await server.until(lambda: server.changes > changes)
         assert "srv_new" in {tool.name for tool in server.connection.tools}
+
+
+async def test_a_server_of_the_previous_protocol_tells_that_its_tools_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 600)  # so that only its notification tells of the change
+    async with reach(RemoteServer(command=[sys.executable, str(PREVIOUS)])) as server:
+
+        def offered() -> set[str]:
+            return {tool.name for tool in server.connection.tools}
+
+        await server.connected()
+        assert server.connection.protocol_version == "2025-06-18"
+        assert offered() == {"srv_rename", "srv_first"}
+        for name in ("second", "third"):
+            changes = server.changes
+            await server.call("srv_rename", text=name)
+            await server.until(lambda new=name: f"srv_{new}" in offered())  # type: ignore[misc]
+            assert offered() == {"srv_rename", f"srv_{name}"}
+            assert server.changes == changes + 1
+        assert (await server.call("srv_third", text="")).content == "third"
 
 
 @pytest.fixture(scope="session")
