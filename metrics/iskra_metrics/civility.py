@@ -1,6 +1,7 @@
 """Insults, and words of distrust, in Russian and English."""
 
 import re
+from functools import lru_cache
 
 from iskra_metrics.text import excerpt, normal
 
@@ -30,13 +31,15 @@ _DISTRUST = re.compile(
 
 def insults(text: str) -> list[str]:
     """Return the insults that a text aims at whom it speaks to, in order."""
-    return [match.group().strip() for match in _INSULT.finditer(_plain(text))]
+    return list(_found(_INSULT, excerpt(text)))
 
 
 def distrust(text: str) -> list[str]:
     """Return the places in which a text says that the other is not believed, in order."""
-    return [match.group() for match in _DISTRUST.finditer(_plain(text))]
+    return list(_found(_DISTRUST, excerpt(text)))
 
 
-def _plain(text: str) -> str:
-    return normal(excerpt(text)).replace("ё", "е").replace("’", "'")
+@lru_cache(maxsize=512)
+def _found(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    plain = normal(text).replace("ё", "е").replace("’", "'")
+    return tuple(match.group().strip() for match in pattern.finditer(plain))

@@ -15,9 +15,9 @@ _FEWEST = 8  # statements: one pair among two is not a conversation full of cont
 def contradiction(conversation: Sequence[Utterance]) -> Reading:
     """Return the share of statements of the last eight turns that contradict another one, counted among at least eight.
 
-    Surface features only, see :mod:`iskra_metrics.opposition`: contradictions that take knowledge of the world are missed.
-    Parts: ``pairs``, ``statements``, the pairs of each kind (``negation``, ``antonym``, ``number``) and ``of_user``,
-    the pairs in which the user says both.
+    Surface features only, see :mod:`iskra_metrics.opposition`: what takes knowledge of the world is missed. Parts:
+    ``pairs``, ``statements``, the pairs of each kind (``negation``, ``antonym``, ``number``) and ``of_user``, the
+    pairs in which the user says both.
     """
     turns = spoken(conversation)[-WINDOW:]
     statements = [(turn.role, sentence) for turn in turns for sentence in sentences(turn.text)]

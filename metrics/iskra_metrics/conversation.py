@@ -20,7 +20,7 @@ from iskra_metrics.utterance import Utterance
 
 LONGEST_BASELINE = 64
 FIRST_DISTANCES = 8
-"""Raw distances of drift that the baseline takes whatever they are; later ones only while the session is on course."""
+"""Distances of drift that the baseline takes whatever they are; later ones only while the session is on course."""
 
 ON_COURSE = 0.30
 
@@ -66,7 +66,7 @@ class ConversationState:
         trust: The average so far, as are the others of a metric's name.
         volatility: Average of how much the metrics changed per turn, in [0, 1].
         turns: Updates so far.
-        distances: The session's baseline of raw drift distances, oldest first.
+        distances: The session's baseline of drift distances, oldest first.
         last: The values of the last update.
     """
 
@@ -142,9 +142,9 @@ class ConversationState:
         return readings
 
     def _learn(self, drifted: Reading) -> None:
-        raw = drifted.parts["raw"]
-        if raw and (len(self.distances) < FIRST_DISTANCES or drifted.value <= ON_COURSE):
-            self.distances = [*self.distances, raw][-LONGEST_BASELINE:]
+        distance = drifted.parts["distance"]
+        if distance and (len(self.distances) < FIRST_DISTANCES or drifted.value <= ON_COURSE):
+            self.distances = [*self.distances, distance][-LONGEST_BASELINE:]
 
     def _remember(self, values: dict[str, float]) -> None:
         if self.last:

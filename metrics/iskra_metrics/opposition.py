@@ -18,7 +18,7 @@ from iskra_metrics.text import excerpt, normal, stem
 
 Kind = Literal["negation", "antonym", "number"]
 
-MOST_STATEMENTS = 400
+MOST_STATEMENTS = 200
 """Statements that are compared; of more, the last ones."""
 
 LEAST_SHARED = 2

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from iskra_metrics.civility import distrust, insults
 from iskra_metrics.claims import hedges
@@ -18,7 +19,7 @@ _DISTRUST_COST = 0.15
 _MOST_DISTRUST = 3
 _SHORTEST_QUOTE = 3  # words; shorter quotation marks hold names and terms
 
-_QUOTE = re.compile(r"«([^«»]{1,400})»|“([^“”]{1,400})”|\"([^\"\n]{1,400})\"|^>\s*(.{1,400})$", re.MULTILINE)
+_QUOTE = re.compile(r"«([^«»]{1,400})»|“([^“”]{1,400})”|\"([^\"\n]{1,400})\"|^>[ \t]*(.{1,400})$", re.MULTILINE)
 _CHECKABLE = re.compile(r"\d|`[^`]+`|https?://|(?<=[^\W\d_] )[A-ZА-ЯЁ][^\W\d_]{2,}")
 _NUMBER = re.compile(r"\d+")
 
@@ -70,13 +71,18 @@ def is_grounded(claim: str, sources: Sequence[str]) -> bool:
     """Tell whether ``claim`` is hedged, or one of ``sources`` holds its numbers and half of its stems."""
     if hedges(claim):
         return True
-    numbers = set(_NUMBER.findall(claim))
-    wanted = {word for word in stems(claim) if not word.isdecimal()}
+    numbers, wanted = _facts(claim)
     for source in sources:
-        read = excerpt(source)
-        if numbers <= set(_NUMBER.findall(read)) and len(wanted & set(stems(read))) >= _SUPPORTED * len(wanted):
+        known_numbers, known = _facts(excerpt(source))
+        if numbers <= known_numbers and len(wanted & known) >= _SUPPORTED * len(wanted):
             return True
     return False
+
+
+@lru_cache(maxsize=512)
+def _facts(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the numbers and the stems of a text."""
+    return frozenset(_NUMBER.findall(text)), frozenset(word for word in stems(text) if not word.isdecimal())
 
 
 def quotations(text: str) -> list[str]:
