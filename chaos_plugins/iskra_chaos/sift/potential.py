@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from iskra_chaos.sift.block import SIFTBlock
 from iskra_chaos.sift.block_text import statements_of
 from iskra_chaos.sift.grounding import unsupported
+from iskra_chaos.sift.markers import Statement
 from iskra_metrics.claims import contradictions
 from iskra_metrics.reading import Reading
 from iskra_metrics.staleness import staleness
@@ -46,7 +47,7 @@ def chaos_potential(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> Chaos
     something new, is half the share of statements without support and half the number of emergence triggers, of four.
     """
     statements = statements_of(block)
-    said = recent or [Utterance("assistant", statement.text) for statement in statements[-_MOST:]]
+    said = recent or [Utterance("assistant", text) for text in _turns(statements)]
     stale = staleness(said)
     pairs = contradictions([statement.text for statement in statements])
     involved = {index for pair in pairs for index in (pair.first, pair.second)}
@@ -61,3 +62,13 @@ def chaos_potential(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> Chaos
     value = STALENESS * parts["staleness"] + CONTRADICTION * parts["contradiction"] + OPENNESS * parts["openness"]
     rounded = {name: round(part, 4) for name, part in parts.items()}
     return ChaosPotential(round(min(1.0, value), 4), rounded, stale, len(pairs), floating)
+
+
+def _turns(statements: Sequence[Statement]) -> list[str]:
+    """Return statements that may stand for turns: without the premises that are facts and part of a step as well."""
+    steps = [statement.text.lower() for statement in statements if statement.id.startswith("s")]
+    return [
+        statement.text
+        for statement in statements[-_MOST:]
+        if statement.id.startswith("s") or not any(statement.text.lower() in step for step in steps)
+    ]
