@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from iskra_metrics.utterance import Utterance
@@ -14,6 +15,7 @@ TURNS = 8
 Window = list[Utterance]
 
 
+@lru_cache
 def subjects(language: str) -> list[list[str]]:
     """Return the paragraphs of each subject of a language."""
     text = (DATA / f"{language}.txt").read_text(encoding="utf-8")
