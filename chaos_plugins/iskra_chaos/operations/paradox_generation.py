@@ -3,7 +3,7 @@
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.intensity import level_of, pick
 from iskra_chaos.operations.perturbation import Perturbation
-from iskra_metrics.claims import negate
+from iskra_metrics.negation import negate
 from iskra_sdk.errors import BadInputError
 
 _AMONG = 12  # newest claims that are chosen from

@@ -1,4 +1,4 @@
-"""pattern_break: find what repeats (openers, phrases, the format, whole answers, tool calls) and forbid it for a while."""
+"""pattern_break: find what repeats (phrases, the format, whole answers, tool calls) and forbid it for a while."""
 
 import math
 from collections import Counter

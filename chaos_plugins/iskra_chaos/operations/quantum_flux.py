@@ -30,7 +30,7 @@ class Outcome:
 
 
 def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
-    """Hold n = 2 + round(4 i) branches for one answer: the plain one, and others with a premise and a warmer sampler."""
+    """Hold n = 2 + round(4 i) branches for one answer: the plain one, and warmer ones with a premise each."""
     language = conversation.language
     count = 2 + round(4 * intensity)
     sampler = SamplerShift(0.5 * intensity, 0.90 + 0.08 * intensity)

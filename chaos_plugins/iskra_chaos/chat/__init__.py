@@ -1,0 +1,1 @@
+"""Operations asked for in plain words, in any chat client."""

@@ -1,0 +1,121 @@
+"""The tools behind the agent: start an operation in one's own conversation, look at it, take it back."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from iskra_chaos.ethics import EthicsRefusedError
+from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.processes.engine import ChaosEngine
+from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
+from iskra_metrics.text import language_of
+from iskra_sdk.errors import BadInputError, ConflictError, ToolError
+from iskra_sdk.tool import Tool, ToolContext, tool
+
+Intensity = Annotated[float, Field(ge=0.1, le=1.0)]
+
+
+def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
+    """Return the tools; what they do concerns the caller's own session only and can be taken back."""
+
+    @tool(risk="write")
+    async def perturb(operation: OperationType, intensity: Intensity, words: str, context: ToolContext) -> str:
+        """Change how the next answers of this conversation come about; nothing stored is edited.
+
+        Args:
+            operation: What to do.
+            intensity: How strongly.
+            words: The user's own words.
+        """
+        await engine().choices.change(context.session_id, opt_in=True, stopped=False)
+        try:
+            process = await engine().start(
+                context.principal,
+                context.session_id,
+                operation,
+                intensity,
+                request=words,
+                accept_modifications=True,
+            )
+        except EthicsRefusedError as error:
+            help_lines = error.facts.get("help") or ()
+            lines = [error.message, *(str(line) for line in help_lines if isinstance(help_lines, list))]
+            raise ToolError("\n".join(lines)) from error
+        except (BadInputError, ConflictError) as error:
+            raise ToolError(f"{error.message} {error.mend}".strip()) from error
+        return _told(process, language_of(words) == "ru")
+
+    @tool(risk="read")
+    async def show_perturbations(words: str, context: ToolContext) -> str:
+        """Show what operations change or changed in this conversation.
+
+        Args:
+            words: The user's own words.
+        """
+        speaks_russian = language_of(words) == "ru"
+        processes = engine().journal.of_session(context.session_id)
+        if not processes:
+            return (
+                "В этом разговоре ничего не менялось."
+                if speaks_russian
+                else "Nothing was changed in this conversation."
+            )
+        return "\n\n".join(_told(process, speaks_russian) for process in processes[-5:])
+
+    @tool(risk="write")
+    async def take_back_perturbation(words: str, context: ToolContext) -> str:
+        """Take back the latest operation in this conversation.
+
+        Args:
+            words: The user's own words.
+        """
+        speaks_russian = language_of(words) == "ru"
+        undone = (ProcessStatus.ROLLED_BACK, ProcessStatus.REJECTED)
+        latest = next(
+            (each for each in reversed(engine().journal.of_session(context.session_id)) if each.status not in undone),
+            None,
+        )
+        if latest is None:
+            return "Возвращать нечего: ничего не менялось." if speaks_russian else "There is nothing to take back."
+        await engine().roll_back(latest, "taken back by the user")
+        return (
+            f"Готово: {latest.type} больше не действует, модель снова видит разговор как есть."
+            if speaks_russian
+            else f"Done: {latest.type} acts no more, and the model sees the conversation as it is again."
+        )
+
+    @tool(risk="write")
+    async def welcome_perturbations(is_welcome: bool, context: ToolContext) -> str:
+        """Note whether operations are welcome in this conversation.
+
+        Args:
+            is_welcome: False: leave it alone.
+        """
+        await engine().choices.change(context.session_id, opt_in=is_welcome, stopped=not is_welcome)
+        session = engine().in_force(context.session_id)
+        if session is not None and not is_welcome:
+            await engine().roll_back(session.process, "the user asked to be left alone")
+        return "noted"
+
+    return (perturb, show_perturbations, take_back_perturbation, welcome_perturbations)
+
+
+def _told(process: ChaosProcess, speaks_russian: bool) -> str:
+    status = str(process.status)
+    head = (
+        f"{process.type}, сила {process.intensity:.2g}, состояние: {status}"
+        if speaks_russian
+        else f"{process.type}, intensity {process.intensity:.2g}, status: {status}"
+    )
+    changes = "\n".join(f"- {change}" for change in process.changes)
+    notes = [part for approval in process.ethical_approvals for part in approval.modifications_applied]
+    softened = ""
+    if notes:
+        softened = ("\nСмягчено: " if speaks_russian else "\nToned down: ") + " ".join(notes)
+    seen = (
+        f"\nПрименено: {process.applied}, эффект замечен: {process.observed}"
+        if speaks_russian
+        else f"\nApplied: {process.applied}, effect observed: {process.observed}"
+    )
+    return f"{head}\n{changes}{softened}{seen if process.applied else ''}"
