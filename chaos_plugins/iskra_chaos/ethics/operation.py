@@ -25,8 +25,10 @@ InjectionType = Literal[
     "emergence_triggers",
 ]
 
-_LONGEST_TEXT = 20_000
-_LONGEST_CARD = 4_000
+# Bounds that keep a review within its 5 ms.
+_LONGEST_REQUEST = 4_000
+_LONGEST_TEXT = 2_000
+_LONGEST_INSERTION = 500
 _MOST_ITEMS = 100
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -45,7 +47,8 @@ class SessionFacts(_Facts):
         opt_in: Creative form: the user asked for perturbations here. Resilience form: the tenant takes part.
         stopped: The user said "stop" or "keep it", and has not taken it back.
         goal: What the conversation is for.
-        request: The user's words that led to the operation.
+        request: The user's own words that led to the operation, at most 4,000 characters; what they paste is no part
+            of it.
         readings: Conversation metrics by name, each in [0, 1]. A missing ``staleness`` counts as 0.
         is_sandbox: No person reads this session and nothing of it is kept.
         tokens_left: What remains of the budget; ``None`` without one.
@@ -57,7 +60,7 @@ class SessionFacts(_Facts):
     opt_in: bool = False
     stopped: bool = False
     goal: Text = ""
-    request: Text = ""
+    request: str = Field(default="", max_length=_LONGEST_REQUEST)
     readings: Mapping[str, Share] = Field(default_factory=dict)
     in_crisis: bool = False
     is_minor: bool = False
@@ -77,7 +80,7 @@ class Insertion(_Facts):
         confidence: The Ω it is given, in [0, 1].
     """
 
-    text: Text
+    text: str = Field(max_length=_LONGEST_INSERTION)
     tag: Literal["FACT", "HYP", "CANARY"] = "HYP"
     confidence: Share = 0.5
 
@@ -93,6 +96,7 @@ class Operation(_Facts):
         sandboxed: Runs on a copy that is thrown away instead of the live session.
         disclosed: The user is told what is done.
         switches_voice: Another voice takes over.
+        card_from_deck: The server took the card from its own deck or filled in one of its own templates.
         prompt_card: The instruction added for the model.
         journal_note: Text that goes to the journal and the trace.
         insertions: Statements it adds.
@@ -118,10 +122,11 @@ class Operation(_Facts):
     sandboxed: bool = False
     disclosed: bool = False
     switches_voice: bool = False
-    prompt_card: str = Field(default="", max_length=_LONGEST_CARD)
-    journal_note: str = Field(default="", max_length=_LONGEST_CARD)
+    card_from_deck: bool = False
+    prompt_card: str = Field(default="", max_length=_LONGEST_TEXT)
+    journal_note: str = Field(default="", max_length=_LONGEST_TEXT)
     injection_type: InjectionType | None = None
-    insertions: tuple[Insertion, ...] = Field(default=(), max_length=20)
+    insertions: tuple[Insertion, ...] = Field(default=(), max_length=8)
     hypotheses_labelled: bool = False
     base_answer_first: bool = False
     write_tools_enabled: bool = False

@@ -12,15 +12,15 @@ _APOSTROPHES = re.compile("['`\u2018\u2019\u02bc]")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _CYRILLIC = re.compile("[а-я]")
 _LOOKALIKES = str.maketrans("acekmhoptxyb", "асекмнортхув")
+_CONTRACTIONS = {"im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are")}
 _INDEX_LENGTH = 3
 _NEGATION_REACH = 3
-_NEGATORS = frozenset(
-    "not dont doesnt never avoid without cannot cant wont shouldnt mustnt нельзя не без избегай избегать никогда".split()
+_NEGATORS = frozenset(("not", "dont", "doesnt", "never", "avoid", "without", "cannot", "cant", "wont", "shouldnt")) | (
+    frozenset(("нельзя", "не", "без", "избегай", "избегать", "никогда"))
 )
 # "don't forget to …" asks for it.
-_NOT_NEGATED_BY = frozenset(
-    "forget fail hesitate stop worry fear only just забудь забывай забудьте стесняйся бойся переставай прекращай только "
-    "упусти жалей".split()
+_NOT_NEGATED_BY = frozenset(("forget", "fail", "hesitate", "stop", "worry", "fear", "only", "just")) | (
+    frozenset(("забудь", "забудьте", "забывай", "стесняйся", "бойся", "переставай", "прекращай", "только", "упусти"))
 )
 
 
@@ -34,8 +34,10 @@ def clauses(text: str) -> tuple[list[str], list[int]]:
     words, numbers, clause = [], [], 0
     for token in _TOKEN.findall(_APOSTROPHES.sub("", normal)):
         if token[0].isalnum():
-            words.append(token.translate(_LOOKALIKES) if _CYRILLIC.search(token) else token)
-            numbers.append(clause)
+            token = token.translate(_LOOKALIKES) if _CYRILLIC.search(token) else token
+            for word in _CONTRACTIONS.get(token, (token,)):
+                words.append(word)
+                numbers.append(clause)
         else:
             clause += 1
     return words, numbers
