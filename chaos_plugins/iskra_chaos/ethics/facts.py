@@ -8,6 +8,7 @@ from functools import cached_property
 from iskra_chaos.ethics.operation import Operation, SessionFacts
 from iskra_chaos.ethics.private_data import redacted
 from iskra_chaos.ethics.terms import Terms
+from iskra_metrics.distress import in_crisis
 
 FactValue = object
 LEVEL_TWO, LEVEL_THREE = 0.4, 0.7
@@ -92,6 +93,12 @@ def _texts(operation: Operation) -> Iterator[tuple[str, str]]:
 def _level(operation: Operation) -> Fact:
     level = 1 + (operation.intensity >= LEVEL_TWO) + (operation.intensity >= LEVEL_THREE)
     return Fact(level, "/intensity")
+
+
+def _is_in_crisis(operation: Operation) -> Fact:
+    if operation.session.in_crisis:
+        return Fact(True, "/session/in_crisis")
+    return Fact(in_crisis(operation.session.request), "/session/request")
 
 
 def _in_sandbox(operation: Operation) -> Fact:
@@ -184,6 +191,7 @@ def _insertions_redacted(operation: Operation) -> Fact:
 
 _DERIVED: Mapping[str, Callable[[Operation], Fact]] = {
     "level": _level,
+    "is_in_crisis": _is_in_crisis,
     "in_sandbox": _in_sandbox,
     "justified_intensity": _justified_intensity,
     "allowed_share": _allowed_share,

@@ -25,9 +25,11 @@ InjectionType = Literal[
     "emergence_triggers",
 ]
 
-# Bounds that keep a review within its 5 ms.
+# Bounds of what a review has to read.
 _LONGEST_REQUEST = 4_000
 _LONGEST_TEXT = 2_000
+_LONGEST_CARD = 4_000
+_LONGEST_GOAL = 20_000
 _LONGEST_INSERTION = 500
 _MOST_ITEMS = 100
 
@@ -59,7 +61,7 @@ class SessionFacts(_Facts):
     id: str = Field(default="", max_length=200)
     opt_in: bool = False
     stopped: bool = False
-    goal: Text = ""
+    goal: str = Field(default="", max_length=_LONGEST_GOAL)
     request: str = Field(default="", max_length=_LONGEST_REQUEST)
     readings: Mapping[str, Share] = Field(default_factory=dict)
     in_crisis: bool = False
@@ -96,8 +98,9 @@ class Operation(_Facts):
         sandboxed: Runs on a copy that is thrown away instead of the live session.
         disclosed: The user is told what is done.
         switches_voice: Another voice takes over.
-        card_from_deck: The server took the card from its own deck or filled in one of its own templates.
         prompt_card: The instruction added for the model.
+        card_is_foreign: A person or a model wrote the instruction; it is neither from the server's deck nor one of its
+            templates filled in. Whoever passes on somebody's instruction has to set it.
         journal_note: Text that goes to the journal and the trace.
         insertions: Statements it adds.
         hypotheses_labelled: Whatever it generates is marked as a hypothesis.
@@ -122,8 +125,8 @@ class Operation(_Facts):
     sandboxed: bool = False
     disclosed: bool = False
     switches_voice: bool = False
-    card_from_deck: bool = False
-    prompt_card: str = Field(default="", max_length=_LONGEST_TEXT)
+    prompt_card: str = Field(default="", max_length=_LONGEST_CARD)
+    card_is_foreign: bool = False
     journal_note: str = Field(default="", max_length=_LONGEST_TEXT)
     injection_type: InjectionType | None = None
     insertions: tuple[Insertion, ...] = Field(default=(), max_length=8)

@@ -113,7 +113,7 @@ def operations() -> st.SearchStrategy[Operation]:
         sandboxed=st.booleans(),
         disclosed=st.booleans(),
         switches_voice=st.booleans(),
-        card_from_deck=st.booleans(),
+        card_is_foreign=st.booleans(),
         prompt_card=text,
         journal_note=text,
         insertions=st.lists(insertion, max_size=2).map(tuple),
