@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import importlib.util
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -21,6 +22,11 @@ _MISSING = {
     "detail": "MCP needs the Python package mcp, which is not installed.",
     "mend": "Install it with: pip install 'iskra[mcp]'",
 }
+_FAILED = {
+    "title": "Service Unavailable",
+    "status": 503,
+    "mend": "The server's log has the details. The next request tries again.",
+}
 
 
 class Endpoint:
@@ -37,32 +43,61 @@ class Endpoint:
         self._context = context
         self._settings = settings
         self._manager: StreamableHTTPSessionManager | None = None
-        self._starting = asyncio.Lock()
+        self._start: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if importlib.util.find_spec("mcp") is None:
-            body = to_json(_MISSING)
-            headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": 501, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await _respond(send, _MISSING)
             return
-        async with self._starting:
-            if self._manager is None:
-                await self._start()
-        if self._manager is not None:
-            await self._manager.handle_request(scope, receive, send)
+        try:
+            manager = self._manager or await self._started()
+        except Exception as exc:  # the library is foreign; everything else on this server goes on without it
+            await _respond(send, {**_FAILED, "detail": f"The MCP endpoint did not start: {_cause(exc)}."})
+            return
+        await manager.handle_request(scope, receive, send)
 
-    async def _start(self) -> None:
-        offering = await asyncio.to_thread(importlib.import_module, "iskra_plugins.mcp.offering")
-        manager = offering.make_manager(self._context, self._settings)
-        is_running = asyncio.Event()
+    async def _started(self) -> "StreamableHTTPSessionManager":
+        """Start, or wait for the start that is under way; whoever waits for one shares what comes of it."""
+        start = self._start
+        if start is None or start.done():
+            start = self._start = asyncio.get_running_loop().create_future()
+            self._context.tasks.start(lambda: self._run(start), name="mcp endpoint")
+        await asyncio.wait([start])  # not the future itself, which a client that leaves would cancel for all
+        return start.result()
 
-        async def run() -> None:
-            async with manager.run():
-                is_running.set()
+    async def _run(self, start: "asyncio.Future[StreamableHTTPSessionManager]") -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_START_TIMEOUT):
+                    offering = await asyncio.to_thread(importlib.import_module, "iskra_plugins.mcp.offering")
+                    manager: StreamableHTTPSessionManager = offering.make_manager(self._context, self._settings)
+                    await stack.enter_async_context(manager.run())
+            except asyncio.CancelledError:
+                _fail(start, RuntimeError("the plugin was stopped"))
+                raise
+            except Exception as exc:
+                self._context.logger.error("MCP endpoint did not start", extra={"cause": _cause(exc)}, exc_info=exc)
+                _fail(start, exc)
+                return
+            start.set_result(manager)
+            self._manager = manager
+            try:
                 await asyncio.Event().wait()
+            finally:
+                self._manager = None
 
-        self._context.tasks.start(run, name="mcp endpoint")
-        async with asyncio.timeout(_START_TIMEOUT):  # a start that fails must not hold up all later requests
-            await is_running.wait()
-        self._manager = manager
+
+def _fail(start: asyncio.Future[Any], error: Exception) -> None:
+    start.set_exception(error)
+    start.exception()  # counts as told, also if everybody who waited has left
+
+
+def _cause(error: Exception) -> str:
+    return "it took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:300]
+
+
+async def _respond(send: Any, problem: dict[str, object]) -> None:
+    body = to_json(problem)
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": problem["status"], "headers": headers})
+    await send({"type": "http.response.body", "body": body})
