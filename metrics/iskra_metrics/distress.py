@@ -9,8 +9,9 @@ import math
 import re
 from functools import lru_cache
 
-from iskra_metrics.distress_words import CRISIS, INTENSIFIERS, NEGATIONS, NOT_CRISIS, PAIN, SELF, WITHOUT_PAIN
-from iskra_metrics.text import excerpt, normal, sentences
+from iskra_metrics.crisis_words import CRISIS, CRISIS_BEGINNINGS, NOT_CRISIS
+from iskra_metrics.distress_words import INTENSIFIERS, NEGATIONS, PAIN, SELF, WITHOUT_PAIN
+from iskra_metrics.text import excerpt, normal, sentences, tokens
 
 NEGATION_WINDOW = 3
 """Words before a word of pain in which a negation silences it."""
@@ -32,6 +33,8 @@ def in_crisis(text: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _in_crisis(text: str) -> bool:
+    if CRISIS_BEGINNINGS.isdisjoint([word[:4] for word in tokens(text)]):
+        return False
     plain = NOT_CRISIS.sub(" ", " ".join(_plain(text).split()))
     return CRISIS.search(plain) is not None
 

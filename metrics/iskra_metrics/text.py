@@ -23,9 +23,10 @@ STEM_LENGTH = 5
 
 _CACHED_TEXTS = 512
 
-# Zero-width and other format characters, soft hyphens, and the stress marks that Russian dictionaries put on vowels.
-_UNSEEN = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF])
-_STRESS = {0x0300: None, 0x0301: None}
+# Zero-width and other format characters, and soft hyphens.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+# The marks that Russian dictionaries put on stressed vowels.
+_STRESS = re.compile("[\u0300\u0301]")
 
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)\]]*\s+|\n+")
@@ -46,7 +47,9 @@ def excerpt(text: str, limit: int = LONGEST) -> str:
 
 def normal(text: str) -> str:
     """Return ``text`` in NFC and lower case, without characters that cannot be seen."""
-    return unicodedata.normalize("NFC", text.translate(_UNSEEN)).translate(_STRESS).lower()
+    if text.isascii():
+        return text.lower()
+    return _STRESS.sub("", unicodedata.normalize("NFC", _UNSEEN.sub("", text))).lower()
 
 
 def language_of(text: str) -> Language:
@@ -137,13 +140,11 @@ def _char_ngrams(text: str, n: int) -> Counter[str]:
     joined = f" {' '.join(_tokens(text))} "
     if len(joined) < n:
         return Counter([joined])
-    return Counter(map("".join, zip(*(joined[start:] for start in range(n)), strict=False)))
+    return Counter([joined[start : start + n] for start in range(len(joined) - n + 1)])
 
 
 def cosine(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """Return the cosine of two sparse vectors, in [-1, 1]; 0 where either has no length."""
-    if len(a) > len(b):
-        a, b = b, a
-    product = math.fsum(value * b[key] for key, value in a.items() if key in b)
+    product = math.fsum([a[key] * b[key] for key in a.keys() & b.keys()])
     lengths = math.hypot(*a.values()) * math.hypot(*b.values())
     return max(-1.0, min(1.0, product / lengths)) if lengths else 0.0
