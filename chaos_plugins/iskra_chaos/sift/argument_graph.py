@@ -9,6 +9,9 @@ from iskra_chaos.sift.connectives import Argument, argument_in
 from iskra_chaos.sift.likeness import is_same, stem_set
 from iskra_chaos.sift.markers import Statement
 
+SEARCHED = 120
+"""Facts, and steps, whose words are compared; those after them count by their marks alone."""
+
 EdgeKind = Literal["cited", "inferred", "next"]
 
 
@@ -73,9 +76,9 @@ def argument_graph(facts: Sequence[Statement], steps: Sequence[Statement]) -> Ar
     """
     arguments = {step.id: argument_in(step.text) for step in steps}
     index = _Index()
-    for fact in facts:
+    for fact in facts[:SEARCHED]:
         index.add(fact.id, fact.text)
-    for step in steps:
+    for step in steps[:SEARCHED]:
         argument = arguments[step.id]
         index.add(step.id, argument.conclusion if argument else step.text)
     known = {statement.id for statement in (*facts, *steps)}
@@ -83,7 +86,8 @@ def argument_graph(facts: Sequence[Statement], steps: Sequence[Statement]) -> Ar
     for position, step in enumerate(steps):
         before = steps[position - 1].id if position else ""
         cited = tuple(Support((name,), "cited") for name in step.references if name in known)
-        supports[step.id] = cited or tuple(_found(step, arguments[step.id], before, index))
+        is_searched = position < SEARCHED and not cited
+        supports[step.id] = tuple(_found(step, arguments[step.id], before, index)) if is_searched else cited
     return ArgumentGraph({fact.id: fact for fact in facts}, {step.id: step for step in steps}, supports)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from iskra_chaos.sift.likeness import farthest_first, jaccard
-from iskra_metrics.claims import hedges
-from iskra_metrics.stop_words import STOP_WORDS
-from iskra_metrics.text import stem, words
+from iskra_metrics.claims import hedge_rate
+from iskra_metrics.text import stems, words
 
 MOST_CONCEPTS = 24
 _SHORTEST = 4  # letters of a word that may name a concept
@@ -37,7 +36,7 @@ def salient_concepts(statements: Sequence[str]) -> dict[str, frozenset[str]]:
         named: dict[str, str] = {}
         for word in words(statement):
             if len(word) >= _SHORTEST and word.isalpha() and not _says_nothing(word):
-                named.setdefault(stem(word), word)
+                named.setdefault(stems(word)[0], word)
         for name, word in named.items():
             counts[name] += 1
             surfaces.setdefault(name, Counter())[word] += 1
@@ -49,7 +48,7 @@ def salient_concepts(statements: Sequence[str]) -> dict[str, frozenset[str]]:
 
 
 def _says_nothing(word: str) -> bool:
-    return word.replace("ё", "е") in STOP_WORDS or bool(hedges(word))
+    return not stems(word) or hedge_rate(word) > 0
 
 
 def distant_pairs(statements: Sequence[str], wanted: int) -> list[ConceptPair]:

@@ -14,7 +14,7 @@ from iskra_chaos.sift.connectives import argument_in
 from iskra_chaos.sift.evidence import EvidenceText, chunks
 from iskra_chaos.sift.markers import Statement, facts_of, plain, with_evidence, with_references
 from iskra_chaos.sift.reliability import Credibility
-from iskra_metrics.claims import contradictions, hedges
+from iskra_metrics.claims import contradictions, hedge_rate
 from iskra_metrics.text import Language, sentences, words
 
 MOST_STATEMENTS = 400
@@ -128,7 +128,7 @@ class Draft:
         return None
 
     def _reason(self, statement: str) -> str:
-        if hedges(statement):
+        if hedge_rate(statement):
             return "hedge"
         years = [int(year) for year in _YEAR.findall(statement)]
         if years and self._today and self._today.year - max(years) >= STALE_YEARS:

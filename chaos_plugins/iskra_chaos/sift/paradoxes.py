@@ -4,8 +4,7 @@ import re
 
 from iskra_chaos.sift.markers import parse, tagged, with_references
 from iskra_chaos.sift.material import Claim, Material
-from iskra_metrics.claims import contradictions
-from iskra_metrics.negation import negate
+from iskra_metrics.claims import contradictions, negate
 
 EDGE_CASE = 0.4
 """Below this intensity a limiting case is set against a claim, from here on its opposite."""

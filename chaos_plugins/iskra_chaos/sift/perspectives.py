@@ -7,8 +7,7 @@ from typing import Literal
 from iskra_chaos.sift.grounding import graph_of, supported_facts
 from iskra_chaos.sift.markers import main_chain, tagged, with_references
 from iskra_chaos.sift.material import Claim, Material
-from iskra_metrics.claims import contradictions, hedges
-from iskra_metrics.negation import negate
+from iskra_metrics.claims import contradictions, hedge_rate, negate
 
 LONGEST_BRANCH = 6
 """Steps that are told again, the last ones of the chain."""
@@ -84,7 +83,7 @@ def _verdict(material: Material, lens: Lens, conclusion: Claim) -> tuple[bool, s
             return True, material.said("it rests on a quantity that grows", "он держится на величине, которая растёт")
         return False, material.said("no quantity is part of it", "величин в нём нет")
     if lens.kind == "time":
-        if _TIME.search(step.text) or hedges(step.text):
+        if _TIME.search(step.text) or hedge_rate(step.text):
             return True, material.said("it speaks of a moment that passes", "он говорит о моменте, который пройдёт")
         return False, material.said("nothing in it bears a date", "ничто в нём не привязано ко времени")
     if lens.kind == "stakeholder":

@@ -15,6 +15,9 @@ from iskra_metrics.utterance import Utterance
 STALENESS, CONTRADICTION, OPENNESS = 0.4, 0.3, 0.3
 """Weights of the parts."""
 
+COMPARED = 120
+"""Statements that are held against one another; of more, the last ones."""
+
 _FEWEST = 8  # statements: one pair among two is not a block full of contradictions
 _MOST = 60  # statements that stand for turns where no conversation is given
 _ENOUGH_TRIGGERS = 4
@@ -49,14 +52,15 @@ def chaos_potential(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> Chaos
     statements = statements_of(block)
     said = recent or [Utterance("assistant", text) for text in _turns(statements)]
     stale = staleness(said)
-    pairs = contradictions([statement.text for statement in statements])
+    compared = statements[-COMPARED:]
+    pairs = contradictions([statement.text for statement in compared])
     involved = {index for pair in pairs for index in (pair.first, pair.second)}
     floating = tuple(unsupported(block))
     open_share = len(floating) / len(statements) if statements else 0.0
     triggers = min(1.0, len(block.fact.emergence_triggers) / _ENOUGH_TRIGGERS)
     parts = {
         "staleness": stale.value,
-        "contradiction": len(involved) / max(_FEWEST, len(statements)),
+        "contradiction": len(involved) / max(_FEWEST, len(compared)),
         "openness": min(1.0, (open_share + triggers) / 2),
     }
     value = STALENESS * parts["staleness"] + CONTRADICTION * parts["contradiction"] + OPENNESS * parts["openness"]

@@ -17,7 +17,7 @@ from iskra_chaos.sift.perspectives import branch, lenses
 from iskra_chaos.sift.refusals import InjectionBoundError
 from iskra_chaos.sift.sensitivity import SENSITIVE
 from iskra_chaos.sift.trace import InjectionType
-from iskra_metrics.negation import negate
+from iskra_metrics.claims import negate
 
 MOST: dict[InjectionType, int] = {
     "paradox_seeds": 3,
