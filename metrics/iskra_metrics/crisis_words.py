@@ -102,8 +102,9 @@ _PATTERNS = (
 
 CRISIS_BEGINNINGS = listed(
     """
-    умер сдох исче прос себя себе собо жизн жить пове вены вскр руки роди счет выпи роск суиц само спры прыг сбро суще смер
-    меня die dead disa wake myse life end endi suic over slit jump hims hers them kms live livi aliv exis born bett pill
+    умер сдох исче прос себя себе собо жизн жить пове вены вскр руки роди счет выпи роск суиц само спры прыг сбро
+    суще смер меня die dead disa wake myse life end endi suic over slit jump hims hers them kms live livi aliv exis
+    born bett pill
     """
 )
 """The first four letters of words of which every phrase of crisis has one."""

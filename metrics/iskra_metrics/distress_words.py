@@ -22,7 +22,7 @@ PAIN = _weights("""
 2.0: унижен* бессил* беспомощн* разбит* травм* развод* уволили никчемн* ничтожн* потерял* кошмар*
 2.0: pain painful hurt hurts hurting suffer* crying cried sobbing lonely loneliness depress* panic* terrified
 2.0: horrible helpless powerless heartbroken betray* abandoned ashamed humiliat* exhausted burned burnt burnout
-2.0: miserable traum* divorce fired useless overwhelm* nightmare*
+2.0: died miserable traum* divorce fired useless overwhelm* nightmare*
 1.2: груст* печаль* печальн* обид* обидно злюсь злость бешусь бесит раздража* тревог* тревож* боюсь боимся пуга*
 1.2: нервнича* волнуюсь устал* уставш* тяжело трудно плохо хреново достало надоело стресс* расстро*
 1.2: разочаров* вину виню виноват виновата бессонниц*
@@ -66,7 +66,8 @@ SELF = listed(
 )
 
 WITHOUT_PAIN = re.compile(
-    r"\b(?:kernel panic\w*|panic mode|pain points?|no pain,? no gain|burn(?:ed|t) down chart|(?:fear|hate) missing|"
+    r"\b(?:(?:can't|cannot|couldn't|can't seem to|не могу|не может) (?:stop|help|перестать|прекратить)|"
+    r"kernel panic\w*|panic mode|pain points?|no pain,? no gain|burn(?:ed|t) down chart|(?:fear|hate) missing|"
     r"hard to miss|sick of winning|fired (?:off|up|event\w*)|(?:is|was|gets?|be|been) fired (?:when|on|by|after|"
     r"once|for each)|"
     r"(?:event|hook|trigger|alarm|handler|timer|callback)s? (?:is |are |was |were |has |have )?fired|"
@@ -74,7 +75,8 @@ WITHOUT_PAIN = re.compile(
     r"no worries|don't worry|crying out loud|паник\w* ядра|точк\w+ боли|не бойся|не бойтесь|без паники|"
     r"потерял\w* пакет\w*|"
     r"(?:потерянн|потерял)\w* соединени\w*|не волнуйся|не волнуйтесь|умер\w* процесс\w*|процесс\w* умер\w*|"
-    r"(?:server|process|worker|connection|battery|disk)\w* (?:has )?died|разбит\w* на|развод\w* (?:мост|плат|"
+    r"(?:server|process|worker|connection|battery|disk|app|phone|laptop|thread|job|pod|container|node|daemon|script|"
+    r"build|session|machine|drive)\w* (?:has )?died|разбит\w* на|развод\w* (?:мост|плат|"
     r"пожиж)\w*|"
     r"страшно (?:рад|интерес|любоп|весел|довол|смеш|красив)\w*|ужасно (?:рад|интерес|любоп|весел|довол|смеш|"
     r"красив)\w*)"

@@ -8,6 +8,7 @@ from iskra_metrics.text import language_of
 _ENGLISH_AUXILIARY = re.compile(
     r"\b(is|are|was|were|will|can|could|should|would|must|has|does|did|may|might|shall)\b(?! not\b)", re.IGNORECASE
 )
+_ENGLISH_CANNOT = re.compile(r"\bcan(?:not|['’]t)\b")
 _ENGLISH_NOT = re.compile(
     r"\b(is|are|was|were|will|can|could|should|would|must|has|have|had|does|do|did|may|might) not\b"
 )
@@ -38,9 +39,10 @@ def negate(statement: str) -> str:
 
 def _english(statement: str) -> list[str]:
     return [
+        _ENGLISH_CANNOT.sub("can", statement, count=1),
         _ENGLISH_NOT.sub(r"\1", statement, count=1),
         _ENGLISH_SHORT.sub(r"\1", statement, count=1),
-        _ENGLISH_AUXILIARY.sub(r"\1 not", statement, count=1),
+        _ENGLISH_AUXILIARY.sub(r"\1 not", statement, count=1).replace("can not", "cannot"),
     ]
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
-from iskra_metrics.polarity import ANTONYMS, CLAUSE_BREAKS, NEGATORS, NOT_NEGATING, WHOLE_NEGATION
+from iskra_metrics.polarity import ANTONYMS, CLAUSE_BREAKS, NEGATORS, NOT_NEGATING, WHOLE_NEGATION, base
 from iskra_metrics.stop_words import STOP_WORDS
-from iskra_metrics.text import excerpt, normal, stem
+from iskra_metrics.text import excerpt, normal
 
 Kind = Literal["negation", "antonym", "number"]
 
@@ -24,7 +24,7 @@ MOST_STATEMENTS = 200
 LEAST_SHARED = 2
 LEAST_OVERLAP = 0.5
 
-_PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[,;:()—–]|[%$€₽£]")
+_PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_][^\W_]*(?:['’][^\W\d_]+)?|[,;:()—–]|[%$€₽£]")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 
 
@@ -145,7 +145,7 @@ def _claim(statement: str) -> _Claim | None:
         word = piece.split("'")[0]
         if word in STOP_WORDS or not word[0].isalpha():
             continue
-        before = stem(word)
+        before = base(word)
         content.add(before)
         if is_negated:
             negated.add(before)
@@ -155,7 +155,7 @@ def _claim(statement: str) -> _Claim | None:
 
 def _unit(following: str) -> str:
     is_word = following[:1].isalpha() and following not in STOP_WORDS
-    return stem(following) if is_word or following in ("%", "€", "₽") else ""
+    return base(following) if is_word or following in ("%", "€", "₽") else ""
 
 
 def _number(digits: str) -> float:

@@ -31,6 +31,12 @@ WHOLE_NEGATION = re.compile(
     r"|^\W*it (?:isn't|is not) (?:true|the case|so) that\b"
 )
 
+
+def base(word: str) -> str:
+    """Return the stem of a word without the English "s" of plurals and verbs: "need" of "needs"."""
+    return stem(word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word)
+
+
 _OPPOSITES = """
 растет падает | растут падают | рост падение | рост снижение | увеличивает уменьшает | увеличение уменьшение
 увеличился уменьшился | увеличить уменьшить | повышает понижает | повышает снижает | повысил снизил
@@ -70,7 +76,7 @@ def _antonyms() -> dict[str, frozenset[str]]:
     table: dict[str, set[str]] = defaultdict(set)
     for pair in re.split(r"[|\n]", _OPPOSITES):
         if pair.strip():
-            one, other = (stem(word) for word in pair.split())
+            one, other = (base(word) for word in pair.split())
             # Pairs that begin alike ("надеж", "недос") are told apart by negation or not at all.
             if one != other:
                 table[one].add(other)
