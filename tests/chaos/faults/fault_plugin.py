@@ -1,0 +1,76 @@
+# /// iskra-plugin
+# name = "fault_probe"
+# permissions = ["interceptors"]
+# ///
+"""A plugin that lets faults loose in a kernel, with something for each of them to hit."""
+
+from collections.abc import Iterable
+
+from chaos.faults.fault_kit import Parts
+from iskra_chaos.faults.board import FaultBoard
+from iskra_sdk import Agent, EventHandler, Interceptor, LLMProvider, PluginContext, Tool, hookimpl, tool
+
+parts = Parts.waiting[-1] if Parts.waiting else Parts()  # none waits in the process that tries the plugin out first
+
+
+@tool(risk="read")
+async def look_up(city: str) -> dict[str, object]:
+    """Look a city up.
+
+    Args:
+        city: Its name.
+    """
+    parts.calls.append(("look_up", city))
+    return {"city": city, "population": 1234567, "area": 891, "mayor_name": f"{city} Smith", "year": parts.year}
+
+
+@tool(risk="write")
+async def write_note(text: str) -> str:
+    """Write a note.
+
+    Args:
+        text: The note.
+    """
+    parts.calls.append(("write_note", text))
+    return f"wrote {text}"
+
+
+class Helper(Agent):
+    name = "helper"
+    prompt = "Help."
+    tools = ("*",)
+
+
+@hookimpl
+def register_tools() -> Iterable[Tool]:
+    return [look_up, write_note]
+
+
+@hookimpl
+def register_agents() -> Iterable[Agent]:
+    return [Helper()]
+
+
+@hookimpl
+def register_llm_providers() -> Iterable[LLMProvider]:
+    return [parts.model]
+
+
+@hookimpl
+def register_event_handlers() -> Iterable[EventHandler]:
+    return [EventHandler("probe.*", parts.take)]
+
+
+@hookimpl
+def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
+    if parts.board is None:
+        parts.board = FaultBoard(
+            parts.clock,
+            start=context.tasks.start,
+            facts=parts.facts,
+            environment=parts.environment,
+            on_change=lambda: context.tasks.start(context.refresh),
+        )
+        context.on_close(lambda: parts.the_board.clear_all("the test is over") and None)
+    parts.context = context
+    return parts.board.interceptors()
