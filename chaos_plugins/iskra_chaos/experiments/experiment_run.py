@@ -232,8 +232,8 @@ class ExperimentRun:
             clearance = await self._clearance(spec)
         await self._leases.acquire(
             lease,
-            sessions=load.experiment_sessions if load is not None else (),
-            label=arms.label if arms is not None and arms.by == "request" else "",
+            sessions=load.experiment_sessions if load is not None and spec.scope.experiment_arm else (),
+            label=arms.label if arms is not None and arms.by == "request" and spec.scope.experiment_arm else "",
             clearance=clearance,
             parameters=self._variables.fill(spec.parameters),
         )

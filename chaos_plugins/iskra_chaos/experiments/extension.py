@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_CLIENTS = 256
 MAX_REQUESTS = 1_000_000
+MAX_SESSIONS = 1000
 MAX_SECONDS = 86_400.0
 
 Arm = Literal["control", "experiment"]
 Seconds = Annotated[float, Field(ge=0.0, le=MAX_SECONDS)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Block(BaseModel):
@@ -22,14 +22,17 @@ class Scope(_Block):
     """Whose calls a fault meets.
 
     Attributes:
-        sessions: Ids; empty is every session. With arms by session the experiment arm's are added.
-        share: Part of the eligible calls, in [0, 1].
-        label: Only calls that carry this label; with arms by request it is the arms' label unless one is given.
+        sessions: Ids; empty is every session.
+        share: Part of the eligible sessions, in (0, 1].
+        label: Only what carries this label.
+        experiment_arm: Whether the sessions of the experiment arm, or the label of its requests, are added. Turned off
+            for faults that cannot be limited, such as a wrong clock.
     """
 
-    sessions: list[str] = Field(default_factory=list)
-    share: Share = 1.0
+    sessions: list[str] = Field(default_factory=list, max_length=MAX_SESSIONS)
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     label: str = ""
+    experiment_arm: bool = True
 
 
 class FaultSpec(_Block):
@@ -54,7 +57,7 @@ class FaultSpec(_Block):
     kind: str = Field(min_length=1)
     parameters: dict[str, Any] = Field(default_factory=dict)
     strategy: dict[str, Any] = Field(default_factory=lambda: {"name": "persistent"})
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     scope: Scope = Field(default_factory=Scope)
     name: str = ""
     ttl: Annotated[float, Field(ge=1.0, le=60.0)] = 10.0
@@ -113,7 +116,8 @@ class Arms(_Block):
     """How the load is split into requests that meet the faults and requests that do not.
 
     Attributes:
-        by: Whole sessions, chosen by their hash, or single requests in turn.
+        by: Whole sessions, chosen by their hash, or single requests in turn. The latter needs a service that hands the
+            header on to the point of the fault.
         share: Part of the experiment arm, strictly between 0 and 1.
         label: What the requests of the experiment arm carry.
         header: The header that carries it.
@@ -141,6 +145,7 @@ class Load(_Block):
         clients: How many at once.
         sessions: How many sessions they share; at least one for each client.
         create_sessions: Whether the server makes the sessions first; for ``chat`` it always does.
+        session_metadata: Of the sessions that are made.
         ramp_up: Seconds until the last client starts.
         duration: Seconds of load; with ``requests`` whichever comes first.
         requests: Requests in all.
@@ -157,8 +162,9 @@ class Load(_Block):
     text: str = "Say yes."
     model: str | None = None
     clients: Annotated[int, Field(ge=1, le=MAX_CLIENTS)] = 4
-    sessions: Annotated[int, Field(ge=0, le=10_000)] = 0
+    sessions: Annotated[int, Field(ge=0, le=MAX_SESSIONS)] = 0
     create_sessions: bool = False
+    session_metadata: dict[str, Any] = Field(default_factory=dict)
     ramp_up: Seconds = 0.0
     duration: Annotated[float, Field(gt=0.0, le=MAX_SECONDS)] | None = None
     requests: Annotated[int, Field(ge=1, le=MAX_REQUESTS)] | None = None

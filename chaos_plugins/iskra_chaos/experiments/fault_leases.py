@@ -83,14 +83,21 @@ class FaultLeases:
 
     Args:
         client: Talks to the server under test.
+        experiment: Faults of one experiment may share a point.
         heartbeat: Seconds between two heartbeats.
         on_lost: Called when the server has ended a fault that should still be there.
     """
 
     def __init__(
-        self, client: AsyncIskraClient, *, heartbeat: float = HEARTBEAT, on_lost: Callable[[Lease], None] | None = None
+        self,
+        client: AsyncIskraClient,
+        experiment: str,
+        *,
+        heartbeat: float = HEARTBEAT,
+        on_lost: Callable[[Lease], None] | None = None,
     ) -> None:
         self._client = client
+        self._experiment = experiment
         self._heartbeat = heartbeat
         self.on_lost = on_lost
 
@@ -129,6 +136,7 @@ class FaultLeases:
             "seed": spec.seed,
             "scope": scope,
             "ttl": spec.ttl,
+            "experiment": self._experiment,
             "clearance": clearance,
         }
         try:

@@ -17,6 +17,7 @@ from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.errors import ExperimentError
 from iskra_chaos.experiments.redaction import HIDDEN, Redactor
 from iskra_chaos.experiments.verdict import Verdict
+from iskra_sdk.ids import new_id
 
 FORMAT = "1.0"
 
@@ -64,6 +65,7 @@ class Journal:
                 "rollbacks": [],
                 "iskra": {
                     "format": FORMAT,
+                    "id": new_id("experiment"),
                     "phase": "start",
                     "verdict": "aborted",
                     "reasons": [_UNFINISHED],

@@ -85,13 +85,17 @@ class LoadRun:
         if self._load.create_sessions or self._load.kind == "chat":
             try:
                 for _ in range(count):
-                    self.sessions.append((await self._client.sessions.create("chaos experiment")).id)
+                    self.sessions.append(await self._created())
             except IskraError as exc:
                 raise ActivityError(f"The sessions of the load could not be made: {exc.message}") from exc
         else:
             self.sessions = [f"{self._run_id}-{number}" for number in range(count)]
         if self._split is not None and self._split.by == "session":
             self._experiment_sessions = frozenset(split_sessions(self.sessions, self._split.share, self._split.seed))
+
+    async def _created(self) -> str:
+        session = await self._client.sessions.create("chaos experiment", metadata=self._load.session_metadata or None)
+        return session.id
 
     def stop(self) -> None:
         """Let every client finish the request it is waiting for, and end."""

@@ -41,6 +41,8 @@ def latency(journal: Mapping[str, Any], theme: Theme) -> bytes | None:
     arms = {name: arm for name, arm in (_own(journal, "load") or {}).get("arms", {}).items() if arm["latency_curve"]}
     if not arms:
         return None
+    from matplotlib.ticker import LogLocator, NullLocator
+
     with _figure(theme, 3.2) as (figure, axes):
         for name, style in (("control", "--"), ("experiment", "-")):
             if (arm := arms.get(name)) is None:
@@ -51,6 +53,9 @@ def latency(journal: Mapping[str, Any], theme: Theme) -> bytes | None:
             axes.step(curve, shares, where="post", color=colour, linestyle=style, linewidth=1.8, label=f"{name} arm")
             axes.axvline(arm["p99"] * 1000, color=colour, linestyle=":", linewidth=1.2)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("milliseconds until the whole answer was there (dotted: 99th percentile)")
         axes.set_ylabel("% of requests")
         _legend(axes, theme, "lower right")
@@ -75,7 +80,7 @@ def faults(journal: Mapping[str, Any], theme: Theme) -> bytes | None:
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.set_xlabel("calls")
-        _legend(axes, theme, "best")
+        _legend(axes, theme, "above")
         return _png(figure)
 
 
@@ -108,7 +113,7 @@ def timeline(journal: Mapping[str, Any], theme: Theme) -> bytes | None:
         axes.set_xlim(0, end * 1.02)
         axes.set_xlabel("seconds since the start (orange in the first row: the method)")
         if checks:
-            _legend(axes, theme, "best")
+            _legend(axes, theme, "above")
         return _png(figure)
 
 
@@ -157,8 +162,12 @@ def _figure(theme: Theme, height: float) -> "Iterator[tuple[Figure, Axes]]":
     yield figure, axes
 
 
-def _legend(axes: "Axes", theme: Theme, place: Literal["best", "lower right"]) -> None:
-    axes.legend(loc=place, fontsize=9, facecolor=theme.background, edgecolor=theme.grid, labelcolor=theme.ink)
+def _legend(axes: "Axes", theme: Theme, place: Literal["above", "lower right"]) -> None:
+    # Above the axes no sample of the legend can be taken for a point of the data.
+    spot: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "ncols": 4} if place == "above" else {}
+    axes.legend(
+        loc="lower right", **spot, fontsize=9, facecolor=theme.background, edgecolor=theme.grid, labelcolor=theme.ink
+    )
 
 
 def _png(figure: "Figure") -> bytes:

@@ -343,6 +343,9 @@ def _met(record: Mapping[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, Mapping) and {"status", "headers", "body"} <= value.keys():
+        # An answer's headers say little, and all of them are in the journal.
+        value = f"status {value['status']}: {_short(value['body'])}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 300 else f"{text[:299]}…"
 

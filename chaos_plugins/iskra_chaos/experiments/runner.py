@@ -106,7 +106,7 @@ class Runner:
             self._connection.url, self._connection.token, timeout=_TIMEOUT, transport=self._transport
         ) as client:
             context = RunContext(client)
-            leases = FaultLeases(client, heartbeat=self._heartbeat)
+            leases = FaultLeases(client, journal.own["id"], heartbeat=self._heartbeat)
             run = ExperimentRun(
                 experiment,
                 variables,

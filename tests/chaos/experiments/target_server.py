@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _grant(self, body: Any, taken: set[str]) -> None:
         state = self.server.state
-        if body["point"] in taken:
+        if body["point"] in taken - self._own_points(body["experiment"]):
             self._problem(409, "conflict", f"The point {body['point']!r} belongs to another experiment.")
         elif body["kind"] not in ("error", "delay"):
             self._problem(422, "bad_input", f"The kind {body['kind']!r} is unknown.")
@@ -216,6 +216,10 @@ class _Handler(BaseHTTPRequestHandler):
             fault = Fault(f"f{len(state.faults) + 1}", body, time.time() + body["ttl"])
             state.faults[fault.id] = fault
             self._answer(201, fault.document())
+
+    def _own_points(self, experiment: str) -> set[str]:
+        faults = self.server.state.faults.values()
+        return {fault.body["point"] for fault in faults if fault.body["experiment"] == experiment}
 
     def do_GET(self) -> None:
         self._route("GET")
