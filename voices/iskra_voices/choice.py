@@ -181,9 +181,9 @@ def activation_level(voice: str, signals: Signals) -> float:
 
 
 def speaking_score(voice: str, signals: Signals, *, incumbent: str = "") -> float:
-    """Return who speaks next where voices take turns freely: the highest, .3 for Iskra and .2 for others who just spoke.
+    """Return how much a voice wants to speak next where voices take turns freely; the highest does.
 
-    Zero below each voice's floor, so that a voice without a reason is never the highest.
+    Zero below its floor and where it is forbidden. Who spoke last gets .2 more, Iskra .3.
     """
     bonus = 0.0 if voice != incumbent else 0.3 if voice == "iskra" else 0.2
     match voice:

@@ -97,8 +97,8 @@ class Policy:
         """The part of the system prompt that makes a model speak so."""
         demands = "\n".join(f"- {check.demand}" for check in self.checks)
         return (
-            f"{self.manner}\nAnswer in the language of the user. Where only code, JSON or data is wanted, give just that; every "
-            f" other answer meets all of these demands:\n{demands}\nThe form, for example:\n{self.example}"
+            f"{self.manner}\nAnswer in the language of the user. Where only code or JSON is wanted, give just that; "
+            f"every other answer meets all of these demands:\n{demands}\nThe form, for example:\n{self.example}"
         )
 
     def broken(self, answer: str, scene: Scene) -> list[Check]:

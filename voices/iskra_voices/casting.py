@@ -1,0 +1,171 @@
+"""Prepares a model call for its voice: who speaks in the turn, with which prompt, and what it sees."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from iskra_metrics.distress import in_crisis
+from iskra_sdk.ids import SessionId, TurnId
+from iskra_sdk.llm import LLMRequest
+from iskra_sdk.message import Message
+from iskra_sdk.plugin_context import PluginContext
+from iskra_voices.activation import Activation
+from iskra_voices.catalogue import AUTO, AUTO_PREAMBLE, VoiceCatalogue
+from iskra_voices.choice import Choice, Signals, Standing, activation_level, choose, forbidden
+from iskra_voices.conversation_readings import ConversationReadings
+from iskra_voices.policy import Policy, Scene
+from iskra_voices.presence import attended_messages
+from iskra_voices.scene import scene_of, wants_json
+from iskra_voices.session_records import SessionRecord, SessionRecords, Spoken
+from iskra_voices.settings import VoicesSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One model call of a voice, ready to be made."""
+
+    policy: Policy
+    request: LLMRequest
+    scene: Scene
+    is_checked: bool
+
+
+class Casting:
+    """Gives each model call of a voice its voice.
+
+    Args:
+        context: The plugin's.
+        catalogue: The voices.
+        records: What is remembered of sessions.
+        readings: The metrics.
+        activation: Tells of voices that begin to speak.
+        settings: How voices speak.
+    """
+
+    def __init__(
+        self,
+        context: PluginContext,
+        catalogue: VoiceCatalogue,
+        records: SessionRecords,
+        readings: ConversationReadings,
+        activation: Activation,
+        settings: VoicesSettings,
+    ) -> None:
+        self._context = context
+        self._catalogue = catalogue
+        self._records = records
+        self._readings = readings
+        self._activation = activation
+        self._settings = settings
+
+    def is_ours(self, voice: str) -> bool:
+        """Tell whether a call is made in a voice of ours."""
+        return voice == AUTO or voice in self._catalogue.names
+
+    async def prepare(self, request: LLMRequest) -> Part:
+        """Return a model call with its voice chosen, its prompt laid over, and what the voice may not see left out."""
+        caller = request.caller
+        record = await self._records.of(caller.session_id) if caller.session_id else SessionRecord()
+        choice = await self._choice(request, record)
+        policy = self._catalogue.named(choice.voice)
+        if wants_json(request):
+            return Part(policy, _without_voice(request, self._overlaid(caller.voice)), Scene(), is_checked=False)
+        settings = self._settings
+        pain = record.readings["pain"].value if "pain" in record.readings else 0.0
+        scene = scene_of(request.messages, pain=pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru)
+        prepared = self._laid_over(request, policy, scene)
+        if settings.presence and caller.turn_id:
+            attended = record.attended.get(policy.name, ())
+            visible = attended_messages(
+                prepared.messages, attended=attended, turn_id=caller.turn_id, session_id=caller.session_id
+            )
+            prepared = replace(prepared, messages=visible)
+        has_model = self._context.llm.has_language_model(request.model)
+        return Part(policy, prepared, scene, is_checked=has_model and (settings.repairs or scene.in_crisis))
+
+    async def _choice(self, request: LLMRequest, record: SessionRecord) -> Choice:
+        """Return who speaks in a turn; it stays the same for all model calls of the turn."""
+        caller = request.caller
+        if record.choice is not None and caller.turn_id and record.turn_id == caller.turn_id:
+            return record.choice
+        messages = [message for message in request.messages if message.role != "system"]
+        asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        if caller.voice == AUTO:
+            signals = await self._readings.signals(record, messages)
+            choice = choose(record.standing, signals, frozenset(self._catalogue.names))
+        else:
+            values = {name: reading.value for name, reading in record.readings.items()}
+            signals = Signals.of(values, in_crisis=in_crisis(asked))
+            choice = Choice(caller.voice, "chosen by name")
+            if why := forbidden(caller.voice, signals):
+                choice = Choice("anhantha" if signals.in_crisis else "iskra", why)
+        before = record.standing
+        record.standing = _after(before, choice)
+        record.turn_id, record.choice = caller.turn_id, choice
+        record.attend(choice.voice, caller.turn_id)
+        level = activation_level(choice.voice, signals)
+        record.spoken[choice.voice] = Spoken(level, "speaking", self._context.clock.now().isoformat())
+        if caller.session_id and (choice.voice != before.voice or not before.turns):
+            await self._activation.tell(
+                SessionId(caller.session_id), record, choice, level=level, turn_id=TurnId(caller.turn_id)
+            )
+        return choice
+
+    def _laid_over(self, request: LLMRequest, policy: Policy, scene: Scene) -> LLMRequest:
+        """Put the voice's part of the prompt and its parameters in place of what the kernel laid over."""
+        laid = self._overlaid(request.caller.voice)
+        parameters = dict(request.parameters)
+        if laid is not policy and self._settings.sampler:
+            if laid is not None:
+                parameters = _without_parameters(parameters, laid)
+            # What the client or the agent asks for stays; nobody can tell it from the voice's own afterwards.
+            parameters = {**policy.parameters, **parameters}
+        preamble = AUTO_PREAMBLE if laid is None else laid.preamble
+        fragment = "\n".join([policy.preamble, *supplements(policy, scene)])
+        return replace(request, messages=_with_preamble(request.messages, preamble, fragment), parameters=parameters)
+
+    def _overlaid(self, voice: str) -> Policy | None:
+        """Return the voice that the kernel laid over the request, ``None`` for ``auto``."""
+        return None if voice == AUTO else self._catalogue.named(voice)
+
+
+def _after(standing: Standing, choice: Choice) -> Standing:
+    """Return where a session stands once a voice has the turn."""
+    return Standing(
+        voice=choice.voice,
+        turns=standing.turns + 1 if choice.voice == standing.voice else 1,
+        since_hundun=0 if choice.voice == "hundun" else standing.since_hundun + 1,
+        requested=standing.requested,
+        requested_turns=max(0, standing.requested_turns - 1),
+    )
+
+
+def supplements(policy: Policy, scene: Scene) -> list[str]:
+    """Return what a voice is told beside its demands."""
+    told = []
+    if policy.name == "iskriv" and scene.claims:
+        told.append("The claims:\n" + "\n".join(f"{name}: {claim}" for name, claim in scene.claims.items()))
+    if scene.in_crisis and scene.resources:
+        told.append(f"The user may be in danger. Stay calm and add this line word for word: {scene.resources}")
+    return told
+
+
+def _with_preamble(messages: Sequence[Message], old: str, new: str) -> list[Message]:
+    """Return messages whose system prompt begins with ``new`` instead of ``old``."""
+    first, *rest = messages
+    if first.role != "system":
+        return [Message.system(new), first, *rest] if new else [first, *rest]
+    text = first.text.removeprefix(old).lstrip("\n") if first.text.startswith(old) else first.text
+    system = "\n\n".join(piece for piece in (new, text) if piece)
+    return [Message.system(system), *rest] if system else rest
+
+
+def _without_voice(request: LLMRequest, laid: Policy | None) -> LLMRequest:
+    """Return a request as it was before the kernel laid a voice over it."""
+    preamble = AUTO_PREAMBLE if laid is None else laid.preamble
+    parameters = request.parameters if laid is None else _without_parameters(request.parameters, laid)
+    return replace(request, messages=_with_preamble(request.messages, preamble, ""), parameters=parameters)
+
+
+def _without_parameters(parameters: Mapping[str, object], laid: Policy) -> dict[str, object]:
+    own = laid.parameters
+    return {name: value for name, value in parameters.items() if name not in own or own[name] != value}

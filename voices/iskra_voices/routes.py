@@ -1,0 +1,77 @@
+"""The HTTP routes of the voices and of the metrics of sessions."""
+
+from fastapi import FastAPI, Request
+
+from iskra_sdk.ids import SessionId
+from iskra_sdk.plugin_context import PluginContext
+from iskra_sdk.principal import PermissionSpec, Principal
+from iskra_sdk.routes import PluginRoutes
+from iskra_voices.activation import Activation, coordination_of
+from iskra_voices.collaboration import Collaboration
+from iskra_voices.conversation_readings import ConversationReadings
+from iskra_voices.session_records import SessionRecords
+from iskra_voices.wire import (
+    CollaborationRequest,
+    CollaborationResponse,
+    ConversationMetricsResponse,
+    VoiceActivationRequest,
+    VoiceActivationResponse,
+    VoiceCoordination,
+    reading_wire,
+)
+
+VOICES_PATH = "/api/v1/voices"
+METRICS_PATH = "/api/v1/conversation_metrics"
+USE = PermissionSpec("voices:use", "Ask voices into a session and have them work together.")
+
+
+def voice_routes(
+    context: PluginContext, records: SessionRecords, activation: Activation, collaboration: Collaboration
+) -> PluginRoutes:
+    """Return the routes below ``/api/v1/voices``; the list itself is the kernel's."""
+    app = FastAPI(title="Voices", openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.post("/activate", tags=["voices"])
+    async def activate_voice(request: Request, wanted: VoiceActivationRequest) -> VoiceActivationResponse:
+        """Let a voice answer the coming turns of `voice:auto` in a session."""
+        session_id = wanted.context.session_id or _session_header(request)
+        return await activation.activate(_principal(request), session_id, wanted)
+
+    @app.post("/collaborate", tags=["voices"])
+    async def collaborate(request: Request, wanted: CollaborationRequest) -> CollaborationResponse:
+        """Have several voices work on a task; Iskra closes each round."""
+        return await collaboration.run(_principal(request), wanted.session_id or _session_header(request), wanted)
+
+    @app.get("/coordination/{session_id}", tags=["voices"])
+    async def read_coordination(request: Request, session_id: str) -> VoiceCoordination:
+        """Read which voices take part in a session, and how they work together."""
+        session = await context.sessions.session(_principal(request), SessionId(session_id))
+        return coordination_of(session.id, await records.of(session.id))
+
+    return PluginRoutes(VOICES_PATH, app, USE.name, openapi=app.openapi)
+
+
+def metric_routes(records: SessionRecords, readings: ConversationReadings) -> PluginRoutes:
+    """Return the route of the metrics."""
+    app = FastAPI(title="Conversation metrics", openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.get("/{session_id}", tags=["sessions"])
+    async def read_conversation_metrics(request: Request, session_id: str) -> ConversationMetricsResponse:
+        """Read the metrics of a session, as of its last turn that has ended."""
+        found = await readings.of_session(_principal(request), session_id)
+        return ConversationMetricsResponse(
+            session_id=session_id,
+            turn=(await records.of(session_id)).counted,
+            metrics={name: reading_wire(reading) for name, reading in found.items()},
+        )
+
+    return PluginRoutes(METRICS_PATH, app, "sessions:read", openapi=app.openapi)
+
+
+def _principal(request: Request) -> Principal:
+    principal: Principal = request.scope["state"]["principal"]
+    return principal
+
+
+def _session_header(request: Request) -> str:
+    return request.headers.get("x-session-id") or request.headers.get("x-iskra-session") or ""
