@@ -1,0 +1,56 @@
+"""Learns how strongly a session's tension answers to interventions.
+
+Recursive least squares with forgetting (Ljung, *System Identification*, 2nd ed., section 11.2) for one coefficient:
+the tension falls by ``gain`` per unit of intensity.
+"""
+
+import math
+from dataclasses import dataclass
+
+NOMINAL_GAIN = 1.0
+GAIN_RANGE = (0.2, 2.0)
+SCALE_RANGE = (0.5, 2.0)
+INTERVENTIONS_NEEDED = 20
+_FORGETTING = 0.98
+_FIRST_VARIANCE = 1.0
+_MOST_VARIANCE = 100.0
+_LEAST_CHANGE = 0.02  # of the intensity: smaller ones say nothing about the gain
+
+
+@dataclass(slots=True)
+class GainEstimate:
+    """The estimate so far.
+
+    Attributes:
+        gain: In [0.2, 2].
+        variance: How unsure it is, relative to the noise.
+        interventions: Seen so far.
+    """
+
+    gain: float = NOMINAL_GAIN
+    variance: float = _FIRST_VARIANCE
+    interventions: int = 0
+
+    def observe(self, intensity_change: float, tension_change: float) -> None:
+        """Take in an intervention: how the intensity changed, and the tension once the effect had settled.
+
+        Changes that are no numbers, or too small to tell anything, are left out.
+        """
+        if not (math.isfinite(tension_change) and math.isfinite(intensity_change)):
+            return
+        if abs(intensity_change) < _LEAST_CHANGE:
+            return
+        step = self.variance * intensity_change / (_FORGETTING + self.variance * intensity_change**2)
+        surprise = -tension_change - self.gain * intensity_change
+        low, high = GAIN_RANGE
+        self.gain = min(max(self.gain + step * surprise, low), high)
+        self.variance = min((1.0 - step * intensity_change) * self.variance / _FORGETTING, _MOST_VARIANCE)
+        self.interventions += 1
+
+    @property
+    def scale(self) -> float:
+        """Factor on the controller's gains, in [0.5, 2]; 1 until 20 interventions were seen."""
+        if self.interventions < INTERVENTIONS_NEEDED:
+            return 1.0
+        low, high = SCALE_RANGE
+        return min(max(NOMINAL_GAIN / self.gain, low), high)
