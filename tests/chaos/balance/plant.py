@@ -70,7 +70,9 @@ class Plant:
             _STALE_CHAOS + self.base - (1 - _CHAOS_PART) * p.gain * acting - self.stability
         )
         sigma = p.noise / 2**0.5
-        return _clipped(self.chaos + self._random.gauss(0, sigma)), _clipped(self.stability + self._random.gauss(0, sigma))
+        return _clipped(self.chaos + self._random.gauss(0, sigma)), _clipped(
+            self.stability + self._random.gauss(0, sigma)
+        )
 
 
 @dataclass(frozen=True)
