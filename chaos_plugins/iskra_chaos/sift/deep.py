@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import from_json
 
 from iskra_chaos.sift.argument_graph import ArgumentGraph, EdgeKind
 from iskra_chaos.sift.attribution import claimed
-from iskra_chaos.sift.block import SIFTBlock
+from iskra_chaos.sift.block import SIFTBlock, canonical_json
 from iskra_chaos.sift.block_text import statements_of, text_of
 from iskra_chaos.sift.concepts import distant_pairs
 from iskra_chaos.sift.grounding import graph_of, supported_facts
@@ -126,7 +127,7 @@ def deep(
     ranking = _ranking(graph, supported, standing)
     texts = [claimed(statement.text) for each in (*neighbours, block) for statement in statements_of(each)]
     own = stem_set(text_of(block))
-    zones = [dict(zone) for zone in block.fact.uncertainty_zones]
+    zones = [from_json(canonical_json(zone)) for zone in block.fact.uncertainty_zones]  # one order of members
     return DeepAnalysis(
         **dict(alone),
         argument=_view(graph, supported | standing, _fragile(block, neighbours, ranking)),

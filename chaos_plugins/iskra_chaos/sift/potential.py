@@ -33,6 +33,7 @@ class ChaosPotential:
         staleness: The staleness as it was read.
         pairs: Contradicting pairs within the block.
         unsupported: Ids of statements without support.
+        of_conversation: The staleness is that of a conversation, not of the block's own statements.
     """
 
     value: float
@@ -40,6 +41,7 @@ class ChaosPotential:
     staleness: Reading
     pairs: int
     unsupported: tuple[str, ...]
+    of_conversation: bool
 
 
 def chaos_potential(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> ChaosPotential:
@@ -65,7 +67,7 @@ def chaos_potential(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> Chaos
     }
     value = STALENESS * parts["staleness"] + CONTRADICTION * parts["contradiction"] + OPENNESS * parts["openness"]
     rounded = {name: round(part, 4) for name, part in parts.items()}
-    return ChaosPotential(round(min(1.0, value), 4), rounded, stale, len(pairs), floating)
+    return ChaosPotential(round(min(1.0, value), 4), rounded, stale, len(pairs), floating, bool(recent))
 
 
 def _turns(statements: Sequence[Statement]) -> list[str]:

@@ -55,12 +55,13 @@ def recommend(potential: ChaosPotential, sensitivity: float, language: Language)
     """Return what fits a block.
 
     There is no chaos without a cause: staleness of .35 or more, a contradiction, or much that is open in a block whose
-    potential is worth a disturbance. A sensitive block gets none at all.
+    potential is worth a disturbance. A conversation in circles comes before a contradiction; statements of the block
+    that are alike come after it, since those that contradict are alike. A sensitive block gets nothing at all.
     """
     stale = potential.parts["staleness"]
     if sensitivity >= SENSITIVE:
         return _none("sensitive", language)
-    if stale >= STALE:
+    if stale >= STALE and (potential.of_conversation or not potential.pairs):
         return _some("pattern_break", "perspective_shifts", potential, "stale", language)
     if potential.pairs:
         return _some("paradox_generation", "paradox_seeds", potential, "contradiction", language)
