@@ -63,7 +63,7 @@ _OPERATIONS: tuple[tuple[OperationType, re.Pattern[str]], ...] = (
     (
         "paradox_generation",
         _words(
-            r"paradox|contradict|question (my|our|your|the|every) (assumption|claim)|devil'?s advocate|turn (it|this) on"
+            r"paradox|contradict|question (my|our|your|the|every) (assumption|claim)|devil'?s advocate"
             r"|парадокс|противореч|усомнись|оспорь|адвокат\w* дьявола|поставь под сомнение"
         ),
     ),

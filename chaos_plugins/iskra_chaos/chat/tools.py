@@ -39,8 +39,8 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
                 accept_modifications=True,
             )
         except EthicsRefusedError as error:
-            help_lines = error.facts.get("help") or ()
-            lines = [error.message, *(str(line) for line in help_lines if isinstance(help_lines, list))]
+            help_lines = error.facts.get("help")
+            lines = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
             raise ToolError("\n".join(lines)) from error
         except (BadInputError, ConflictError) as error:
             raise ToolError(f"{error.message} {error.mend}".strip()) from error

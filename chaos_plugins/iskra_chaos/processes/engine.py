@@ -81,10 +81,13 @@ class ChaosEngine:
 
     def in_force(self, session_id: str) -> PerturbedSession | None:
         """Return the operation in force in a session; one whose lease is over acts no more."""
+        session = self._held(session_id)
+        return session if session is not None and session.acts else None
+
+    def _held(self, session_id: str) -> PerturbedSession | None:
+        """Return the operation that holds a session's place, also one that still rests."""
         session = self._sessions.get(session_id)
-        if session is None or self._clock.monotonic() >= session.expires:
-            return None
-        return session
+        return None if session is None or self._clock.monotonic() >= session.expires else session
 
     def blocking(self, session_id: str) -> PerturbedSession | None:
         """Return the ``pattern_break`` in force in a session, if there is one."""
@@ -169,6 +172,7 @@ class ChaosEngine:
                 intensity=intensity,
                 status=ProcessStatus.INITIATED,
                 session_id=session_id,
+                owner=principal.id,
                 initiator=asked.initiator,
                 seed=seed,
                 start_time=self._clock.now(),
@@ -180,9 +184,10 @@ class ChaosEngine:
             if cleared.intensity != intensity:
                 process.intensity = cleared.intensity
                 perturbation = plan(operation_type, conversation, cleared.intensity, seed)
-            self._apply(process, perturbation, conversation)
+            self._apply(process, perturbation, conversation, rests=cleared.delay_turns)
             await self.journal.add(process)
-            await self.journal.move(process, ProcessStatus.ACTIVE, "applied")
+            if not cleared.delay_turns:
+                await self.journal.move(process, ProcessStatus.ACTIVE, "applied")
         finally:
             self._starting.discard(session_id)
         if operation_type == "paradox_generation":
@@ -196,7 +201,7 @@ class ChaosEngine:
                 "All operations are stopped by an emergency stop.",
                 mend="An operator releases it: POST /api/v1/control/release.",
             )
-        session = self.in_force(session_id)
+        session = self._held(session_id)
         if session is not None or session_id in self._starting:
             raise ConflictError(
                 "An operation is in force in this session already.",
@@ -255,7 +260,9 @@ class ChaosEngine:
         """Return what the ethics check says to an operation, without starting it."""
         return review(asked, self._rules, language=conversation.language, at=self._clock.now())
 
-    def _apply(self, process: ChaosProcess, perturbation: Perturbation, conversation: Conversation) -> None:
+    def _apply(
+        self, process: ChaosProcess, perturbation: Perturbation, conversation: Conversation, *, rests: int
+    ) -> None:
         process.changes = list(perturbation.changes)
         process.history.append(Transition(status=ProcessStatus.INITIATED, at=process.start_time, reason="requested"))
         was_quiet = not self._sessions
@@ -265,6 +272,7 @@ class ChaosEngine:
             conversation,
             turns_left=perturbation.turns,
             expires=self._clock.monotonic() + LEASE,
+            rests=rests,
             blocks_left=perturbation.blocked_calls,
             calls=_calls_so_far(conversation.messages) if perturbation.blocked_calls else [],
         )
@@ -314,7 +322,13 @@ class ChaosEngine:
         """Count a turn of a session: an operation lasts a number of answers."""
         choices = await self.choices.of(session_id)
         await self.choices.change(session_id, answers=choices.answers + 1)
-        session = self.in_force(session_id)
+        session = self._held(session_id)
+        if session is not None and session.rests:
+            session.rests -= 1
+            session.expires = self._clock.monotonic() + LEASE
+            if not session.rests:
+                await self.journal.move(session.process, ProcessStatus.ACTIVE, "the conversation has rested")
+            return
         if session is None or turn_id not in session.answers or turn_id in session.turns_seen:
             return
         session.turns_seen.add(turn_id)

@@ -22,6 +22,7 @@ class PerturbedSession:
         process: Its record.
         perturbation: What it changes.
         conversation: As it was when the operation started, with later messages as they come.
+        rests: Turns that it still waits before it acts, for the conversation to rest from the one before.
         turns_left: Answers it still lasts; 0 while it stabilises.
         expires: Monotonic time when its lease is over at the latest.
         notice_shown: The user has been told.
@@ -34,11 +35,17 @@ class PerturbedSession:
     conversation: Conversation
     turns_left: int
     expires: float
+    rests: int = 0
     notice_shown: bool = False
     blocks_left: int = 0
     turns_seen: set[str] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything yet."""
+        return self.rests == 0 and self.process.is_running
 
     @property
     def stabilizing(self) -> Perturbation:

@@ -93,6 +93,8 @@ class ChaosProcess(BaseModel):
     Attributes:
         estimated_duration: Seconds until its lease runs out at the latest.
         affected_components: What it acts on, e.g. ``session/<id>``.
+        owner: Whose it is: who asked, or whose session it concerns.
+        initiator: Who started it; ``balance`` where nobody asked.
         requested: Answers or calls that it could have acted on.
         applied: Those it acted on.
         observed: Those where the effect was seen.
@@ -109,6 +111,7 @@ class ChaosProcess(BaseModel):
     intensity: float = Field(ge=0.1, le=1.0)
     status: ProcessStatus
     session_id: str = ""
+    owner: str = ""
     initiator: str = ""
     seed: int = 0
     start_time: datetime

@@ -16,6 +16,7 @@ class SessionChoices:
         stopped: The owner said "stop"; nothing is done until that is taken back.
         automatic: The balance controller may start operations.
         sandbox: Nobody relies on what is said here: planted falsehoods are allowed. Set by an operator only.
+        label: Experiments can be limited to sessions that carry it.
         answers: Answers so far, by which cooldowns are counted.
         last_operation: Number of the answer at which the last operation ended; 0 for none.
         last_reset: The same for the last ``fire_reset``.
@@ -25,9 +26,13 @@ class SessionChoices:
     stopped: bool = False
     automatic: bool = False
     sandbox: bool = False
+    label: str = ""
     answers: int = 0
     last_operation: int = 0
     last_reset: int = 0
+
+
+_BEGINNING = SessionChoices()
 
 
 class Choices:
@@ -36,6 +41,11 @@ class Choices:
     def __init__(self, state: KeyValueState) -> None:
         self._state = state
         self._known: dict[str, SessionChoices] = {}
+
+    async def load(self) -> None:
+        """Read all that is kept, so that :meth:`known` knows it."""
+        for key in await self._state.keys(_PREFIX):
+            await self.of(key.removeprefix(_PREFIX))
 
     async def of(self, session_id: str) -> SessionChoices:
         """Return a session's choices."""
@@ -46,7 +56,11 @@ class Choices:
             self._known[session_id] = SessionChoices(**found)
         return self._known[session_id]
 
-    async def change(self, session_id: str, **changes: bool | int) -> SessionChoices:
+    def known(self, session_id: str) -> SessionChoices:
+        """Return a session's choices if they were read already, else what everybody begins with."""
+        return self._known.get(session_id, _BEGINNING)
+
+    async def change(self, session_id: str, **changes: bool | int | str) -> SessionChoices:
         """Change some of a session's choices."""
         before = await self.of(session_id)
         after = replace(before, **changes)  # type: ignore[arg-type]  # the names are those of the fields

@@ -1,0 +1,127 @@
+"""``/api/v1/realtime``: the specification's WebSocket messages, a view of the plugins' events."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from iskra_chaos.api.access import AccessLevel, has_level, require_level
+from iskra_chaos.api.bodies import TriggerContext, TriggerRequest
+from iskra_chaos.parts import ChaosParts
+from iskra_sdk.errors import IskraError
+from iskra_sdk.event import Event, Severity
+from iskra_sdk.ids import SessionId
+from iskra_sdk.principal import Principal
+
+_PRIORITY: Mapping[Severity, str] = {
+    Severity.DEBUG: "low",
+    Severity.INFO: "normal",
+    Severity.WARNING: "high",
+    Severity.ERROR: "high",
+    Severity.CRITICAL: "critical",
+}
+_LONGEST_MESSAGE = 100_000
+
+
+def realtime_app(parts: ChaosParts) -> Starlette:
+    """Return the application."""
+    import anyio
+
+    async def realtime(socket: WebSocket) -> None:
+        principal: Principal = socket.scope["state"]["principal"]
+        await socket.accept()
+        with suppress(WebSocketDisconnect):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_send, socket, parts, principal)
+                await _receive(socket, parts, principal)
+                tasks.cancel_scope.cancel()
+
+    return Starlette(routes=[WebSocketRoute("/", realtime), WebSocketRoute("", realtime)])
+
+
+async def _send(socket: WebSocket, parts: ChaosParts, principal: Principal) -> None:
+    async with parts.context.events.subscribe("*", buffer=512) as events:
+        async for event in events:
+            if event.type.startswith(("chaos.", "voices.")) and await _may_see(parts, principal, event):
+                await socket.send_text(json.dumps(message_of(event), default=str, ensure_ascii=False))
+
+
+async def _may_see(parts: ChaosParts, principal: Principal, event: Event) -> bool:
+    if event.session_id is None:
+        return has_level(principal, "advanced")
+    try:
+        await parts.context.sessions.session(principal, event.session_id)
+    except IskraError:
+        return False
+    return True
+
+
+def message_of(event: Event) -> dict[str, object]:
+    """Return an event as a message of the specification."""
+    if event.type == "chaos.ethical_concern":
+        message_type = "ethical_alert"
+    elif event.type == "chaos.system_state":
+        message_type = "system_state"
+    else:
+        message_type = "voice_coordination" if event.type.startswith("voices.") else "chaos_event"
+    return {
+        "session_id": event.session_id or "",
+        "message_type": message_type,
+        "timestamp": event.at.isoformat(),
+        "data": dict(event.data),
+        "priority": _PRIORITY[event.severity],
+        "encryption_level": "standard",
+    }
+
+
+async def _receive(socket: WebSocket, parts: ChaosParts, principal: Principal) -> None:
+    """Take messages of the client; ``chaos_event`` asks for an operation."""
+    while True:
+        text = await socket.receive_text()
+        if len(text) > _LONGEST_MESSAGE:
+            await socket.close(1009, "the message is too big")
+            return
+        try:
+            answer = await _answer(text, parts, principal)
+        except IskraError as error:
+            answer = {
+                "message_type": "error",
+                "data": {"code": error.code, "message": error.message, "mend": error.mend},
+            }
+        except ValueError as error:
+            answer = {"message_type": "error", "data": {"code": "bad_input", "message": str(error)[:500], "mend": ""}}
+        await socket.send_text(json.dumps(answer, default=str, ensure_ascii=False))
+
+
+async def _answer(text: str, parts: ChaosParts, principal: Principal) -> dict[str, Any]:
+    message = json.loads(text)
+    if not isinstance(message, dict) or message.get("message_type") != "chaos_event":
+        raise ValueError(
+            'send {"message_type": "chaos_event", "session_id": …, "data": {"event_type": …, "intensity": …}}'
+        )
+    data = message.get("data")
+    data = data if isinstance(data, dict) else {}
+    session_id = str(message.get("session_id") or "")[:200]
+    wanted = TriggerRequest.model_validate(
+        {
+            "operation_type": data.get("event_type"),
+            "intensity": data.get("intensity"),
+            "context": TriggerContext(session_id=session_id),
+        }
+    )
+    level: AccessLevel = "basic" if wanted.operation_type == "micro_disturbance" else "intermediate"
+    require_level(principal, level)
+    await parts.context.sessions.session(principal, SessionId(session_id))
+    process = await parts.engine.start(principal, session_id, wanted.operation_type, wanted.intensity)
+    return {
+        "session_id": session_id,
+        "message_type": "chaos_event",
+        "timestamp": process.start_time.isoformat(),
+        "data": process.model_dump(mode="json"),
+        "priority": "normal",
+        "encryption_level": "standard",
+    }

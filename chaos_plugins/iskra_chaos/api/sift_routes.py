@@ -1,0 +1,166 @@
+"""``/api/v1/sift``: build, analyse, unsettle and restore SIFT blocks."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from iskra_chaos.api.access import caller, require_level
+from iskra_chaos.api.bodies import AnalyzeRequest, ClearanceRequest, InjectRequest, RevertRequest
+from iskra_chaos.ethics import Review
+from iskra_chaos.parts import ChaosParts
+from iskra_chaos.sift.block import SIFTBlock
+from iskra_chaos.sift.building import block_from_turn, blocks_from_document
+from iskra_chaos.sift.comprehensive import ComprehensiveAnalysis, comprehensive
+from iskra_chaos.sift.deep import DeepAnalysis, deep
+from iskra_chaos.sift.injection import SIFTChaosInjectionResult, inject, revert
+from iskra_chaos.sift.surface import SurfaceAnalysis, surface
+from iskra_metrics.utterance import Utterance
+from iskra_sdk.llm import Caller, LLMRequest
+from iskra_sdk.message import Message
+
+_Id = Annotated[str, Path(max_length=100)]
+_NEIGHBOURS = 20
+_COMPREHENSIVE_SECONDS = 10.0
+
+
+class DocumentBody(BaseModel):
+    """A document to cut into blocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=500_000)]
+    origin: Annotated[str, Field(min_length=1, max_length=2000)]
+    author: Annotated[str, Field(max_length=200)] = ""
+    date: Annotated[str, Field(max_length=40)] = ""
+
+
+class Blocks(BaseModel):
+    """SIFT blocks, oldest first."""
+
+    data: list[SIFTBlock]
+
+
+class InjectionClearance(BaseModel):
+    """A review, and the token that lets the injection happen once, for a minute."""
+
+    review: Review
+    token: str = ""
+
+
+def sift_app(parts: ChaosParts) -> FastAPI:
+    """Return the application; its mount asks for ``chaos:read``, each route for what it needs beyond that."""
+    app = FastAPI(title="SIFT blocks", openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.get("/sessions/{session_id}", tags=["sift"])
+    async def blocks_of_session(request: Request, session_id: _Id) -> Blocks:
+        """Return a session's latest turns as blocks."""
+        conversation = await parts.engine.measuring.conversation(caller(request), session_id)
+        return Blocks(data=await asyncio.to_thread(_blocks, conversation.messages))
+
+    @app.post("/documents", tags=["sift"])
+    async def blocks_of_document(request: Request, body: DocumentBody) -> Blocks:
+        """Cut a document into blocks; nothing is kept."""
+        require_level(caller(request), "intermediate")
+        found = await asyncio.to_thread(
+            blocks_from_document, body.text, origin=body.origin, author=body.author, date=body.date
+        )
+        return Blocks(data=list(found))
+
+    @app.post("/chaos_analyze", tags=["sift"])
+    async def analyze(request: Request, body: AnalyzeRequest) -> ComprehensiveAnalysis | DeepAnalysis | SurfaceAnalysis:
+        """Analyse a block at one of three depths: alone, beside its neighbours, or with a model's samples."""
+        principal = caller(request)
+        require_level(principal, "intermediate")
+        recent: list[Utterance] = []
+        others: list[SIFTBlock] = []
+        goal = body.goal
+        if body.session_id:
+            conversation = await parts.engine.measuring.conversation(principal, body.session_id)
+            recent = conversation.utterances[-_NEIGHBOURS:]
+            goal = goal or conversation.goal
+            if body.analysis_depth != "surface":
+                others = await asyncio.to_thread(_blocks, conversation.messages[-2 * _NEIGHBOURS :])
+        if body.analysis_depth == "surface":
+            return await asyncio.to_thread(surface, body.sift_block, recent)
+        if body.analysis_depth == "deep":
+            return await asyncio.to_thread(deep, body.sift_block, others, recent=recent, goal=goal)
+
+        async def sample(prompt: str, index: int) -> str:
+            asked = LLMRequest(
+                [Message.user(prompt)],
+                parameters={"temperature": 0.9, "seed": body.seed + index, "max_tokens": 400},
+                caller=Caller(principal.id, session_id=body.session_id),
+            )
+            return (await parts.context.llm.complete(asked)).message.text
+
+        async with asyncio.timeout(_COMPREHENSIVE_SECONDS):
+            return await comprehensive(
+                body.sift_block,
+                others,
+                sample if parts.context.llm.has_language_model("default") else None,
+                seed=body.seed,
+                samples=5,
+            )
+
+    @app.post("/clearance", tags=["sift"])
+    async def clearance(request: Request, body: ClearanceRequest) -> InjectionClearance:
+        """Have an injection reviewed; an approved one gets a token that works once."""
+        principal = caller(request)
+        require_level(principal, "intermediate")
+        review, token = await parts.review_injection(
+            principal, body.sift_block, body.injection_type, body.intensity, session_id=body.session_id
+        )
+        return InjectionClearance(review=review, token=token)
+
+    @app.post("/chaos_inject", tags=["sift"])
+    async def chaos_inject(request: Request, body: InjectRequest) -> SIFTChaosInjectionResult:
+        """Put chaotic elements into a block; the patches there and back are in its trace."""
+        principal = caller(request)
+        require_level(principal, "intermediate")
+        sandbox = await parts.redeem_injection(
+            principal,
+            body.ethical_clearance.token,
+            body.sift_block,
+            body.injection_type,
+            body.intensity,
+            session_id=body.session_id,
+        )
+        done = await asyncio.to_thread(
+            lambda: inject(
+                body.sift_block,
+                body.injection_type,
+                body.intensity,
+                seed=body.seed,
+                at=parts.context.clock.now(),
+                actor=principal.id,
+                sandbox=sandbox,
+            )
+        )
+        return SIFTChaosInjectionResult.of(body.sift_block, done)
+
+    @app.post("/chaos_revert", tags=["sift"])
+    async def chaos_revert(request: Request, body: RevertRequest) -> SIFTBlock:
+        """Take an injection back; the block's content is byte for byte what it was."""
+        principal = caller(request)
+        require_level(principal, "intermediate")
+        now = parts.context.clock.now()
+        return await asyncio.to_thread(
+            lambda: revert(body.sift_block, body.intervention_id, at=now, actor=principal.id)
+        )
+
+    return app
+
+
+def _blocks(messages: Any) -> list[SIFTBlock]:
+    """Return one block per pair of a user's message and its answer."""
+    found = []
+    asked = ""
+    for message in messages:
+        if message.role == "user":
+            asked = message.text
+        elif message.role == "assistant" and message.text.strip() and asked:
+            found.append(block_from_turn(asked, message.text))
+            asked = ""
+    return found[-_NEIGHBOURS:]

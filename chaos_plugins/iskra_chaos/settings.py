@@ -1,0 +1,27 @@
+"""What an admin can set."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ChaosSettings(BaseModel):
+    """Settings of the chaos plugin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    environment: Literal["production", "staging", "test"] = Field(
+        default="production", description="Where this server runs; bounds how many sessions a fault may reach."
+    )
+    creative: bool = Field(default=True, description="People may have their own conversations perturbed.")
+    automatic: bool = Field(
+        default=False, description="The balance controller may start operations in sessions whose owner welcomes it."
+    )
+    faults: bool = Field(default=False, description="Operators may inject faults into this server.")
+    second_factor: bool = Field(
+        default=False, description="Faults, calibration and stopping everything need the claim `mfa`."
+    )
+    min_p: bool = Field(
+        default=False,
+        description="The models know the parameter `min_p`; without it no answer is drawn above temperature 1.",
+    )
