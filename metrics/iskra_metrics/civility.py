@@ -6,7 +6,7 @@ from functools import lru_cache
 from iskra_metrics.text import excerpt, normal
 
 _INSULT = re.compile(
-    r"\b(?:(?:ты|вы|you|you are|you're|u|такой|полн\w+|просто|an?|such an?|какой|эт\w+) (?:\w+ ){0,2}?)"
+    r"\b(?:(?:ты|вы|you are|you're|u r|u|you) (?:\w+ ){0,2}?)"
     r"(?:идиот\w*|дурак|дура|дебил\w*|кретин\w*|придур\w+|тупиц\w*|туп(?:ой|ая|ое|ые)|бездар\w+|ничтожеств\w*|"
     r"болван\w*|"
     r"тварь|мразь|козел|урод\w*|жалк(?:ий|ая|ое)|idiots?|morons?|imbeciles?|stupid|dumb|fools?|pathetic|worthless|"

@@ -30,10 +30,14 @@ _CONFUSED = re.compile(
     r"rephrase))\b|\?\?"
 )
 _NEXT_STEP = re.compile(
-    r"\b(?:следующ\w+ шаг\w*|дальше|далее|затем|теперь|давай\w*|начни\w*|сделай\w*|запусти\w*|проверь\w*|попробуй\w*|"
-    r"предлагаю|можно будет|осталось|шаг \d|next|then|let's|let us|now you|start (?:by|with)|try|run|check|you can|"
-    r"i suggest|i recommend|step \d|todo|first)\b"
+    r"^(?:далее|дальше|затем|теперь|сначала|начни\w*|сделай\w*|запусти\w*|проверь\w*|попробуй\w*|напиши\w*|"
+    r"пришли\w*|открой\w*|"
+    r"next|then|now|first|finally|start|try|run|check|open|send|tell|add|install|restart|please)\b"
+    r"|\b(?:следующ\w+ шаг\w*|давай(?:те)?|предлагаю|осталось|можешь|можете|let's|let us|next steps?|i suggest|"
+    r"i recommend|"
+    r"you can|you could|i will now|i'll now|todo)\b"
 )
+_LAST_SENTENCES = 3
 
 
 def clarity(conversation: Sequence[Utterance]) -> Reading:
@@ -42,8 +46,8 @@ def clarity(conversation: Sequence[Utterance]) -> Reading:
     ``structure`` (lists, headings and steps, where an answer is long enough to need them), ``sentences`` (mean length
     from 6 to 22 words, the idea of Flesch's formulas), ``terms`` (abbreviations, quoted and code terms that are
     explained, or were said before), ``followed`` (one less the share of user turns with a marker of confusion) and
-    ``next_step`` (the latest answer says what comes next, or asks). Where the assistant has said nothing the user's
-    turns are read.
+    ``next_step`` (the latest answer ends with what to do next, or asks). Where the assistant has said nothing the
+    user's turns are read.
     """
     turns = [turn for turn in spoken(conversation)[-2 * WINDOW :] if tokens(turn.text)]
     answers = [excerpt(turn.text) for turn in spoken(turns, "assistant")[-ANSWERS:]]
@@ -58,7 +62,7 @@ def clarity(conversation: Sequence[Utterance]) -> Reading:
         "sentences": _mean([_sentence_band(text) for text in answers]),
         "terms": _defined_terms(answers, said_before),
         "followed": 1.0 - confused / len(asked) if asked else 1.0,
-        "next_step": float(answers[-1].rstrip().endswith("?") or bool(_NEXT_STEP.search(_plain(answers[-1])))),
+        "next_step": float(_has_next_step(answers[-1])),
     }
     return reading(_mean(list(parts.values())), len(turns[-WINDOW:]), parts)
 
@@ -91,6 +95,12 @@ def _defined_terms(answers: Sequence[str], said_before: set[str]) -> float:
             in_brackets = text[max(0, match.start() - 2) : match.start()].endswith("(")
             defined[term.lower()] = defined.get(term.lower(), False) or known or in_brackets
     return sum(defined.values()) / len(defined) if defined else 1.0
+
+
+def _has_next_step(text: str) -> bool:
+    if text.rstrip(" *_\n").endswith("?"):
+        return True
+    return any(_NEXT_STEP.search(_plain(sentence)) for sentence in sentences(text)[-_LAST_SENTENCES:])
 
 
 def _plain(text: str) -> str:
