@@ -20,6 +20,9 @@ PARTS = {
     "routing": "Routing: the agent for a message",
     "approvals_month": "Approvals that adapt: a month of work",
     "run_ahead": "Reads that are run ahead",
+    "conversation_metrics": "Conversation metrics: stale, drifting, and how fast",
+    "fault_points": "Fault points",
+    "sift_analysis": "SIFT blocks: building, analysis, injection",
 }
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from iskra_chaos.sift.likeness import farthest_first, jaccard
 from iskra_metrics.claims import hedge_rate
@@ -33,22 +34,24 @@ def salient_concepts(statements: Sequence[str]) -> dict[str, frozenset[str]]:
     surfaces: dict[str, Counter[str]] = {}
     company: dict[str, set[str]] = {}
     for statement in statements:
-        named: dict[str, str] = {}
-        for word in words(statement):
-            if len(word) >= _SHORTEST and word.isalpha() and not _says_nothing(word):
-                named.setdefault(stems(word)[0], word)
+        named = _named(statement)
         for name, word in named.items():
             counts[name] += 1
             surfaces.setdefault(name, Counter())[word] += 1
             company.setdefault(name, set()).update(named)
-    chosen = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_CONCEPTS]
-    return {
-        min(surfaces[name], key=lambda word: (-surfaces[name][word], word)): frozenset(company[name]) for name in chosen
-    }
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    labels = ((name, min(surfaces[name], key=lambda word: (-surfaces[name][word], word))) for name in ranked)
+    telling = ((name, label) for name, label in labels if not hedge_rate(label))
+    return {label: frozenset(company[name]) for name, label in islice(telling, MOST_CONCEPTS)}
 
 
-def _says_nothing(word: str) -> bool:
-    return not stems(word) or hedge_rate(word) > 0
+def _named(statement: str) -> dict[str, str]:
+    """Return the words of a statement that may name a concept, by their stems."""
+    named: dict[str, str] = {}
+    for word in words(statement):
+        if len(word) >= _SHORTEST and word.isalpha() and (stem := stems(word)):
+            named.setdefault(stem[0], word)
+    return named
 
 
 def distant_pairs(statements: Sequence[str], wanted: int) -> list[ConceptPair]:

@@ -14,7 +14,7 @@ from iskra_chaos.sift.block_text import statements_of, text_of
 from iskra_chaos.sift.concepts import distant_pairs
 from iskra_chaos.sift.grounding import graph_of, supported_facts
 from iskra_chaos.sift.likeness import is_same, stem_set
-from iskra_chaos.sift.markers import facts_of
+from iskra_chaos.sift.markers import Statement, facts_of
 from iskra_chaos.sift.surface import SurfaceAnalysis, surface
 from iskra_chaos.sift.voice_choice import VoiceChoice, choose_voice
 from iskra_metrics.claims import contradictions
@@ -121,11 +121,12 @@ def deep(
     neighbours = [other for other in others if other.id != block.id][-MOST_OTHERS:]
     alone = surface(block, recent)
     graph = graph_of(block)
-    pairs, left_out = _contradictions(block, neighbours)
+    placed = [(each.id, statement) for each in (*neighbours, block) for statement in statements_of(each)]
+    pairs = _contradictions(block, placed[-MOST_STATEMENTS:])
     supported = supported_facts(block)
     standing = graph.standing(supported)
     ranking = _ranking(graph, supported, standing)
-    texts = [claimed(statement.text) for each in (*neighbours, block) for statement in statements_of(each)]
+    texts = [claimed(statement.text) for _, statement in placed[-MOST_STATEMENTS:]]
     own = stem_set(text_of(block))
     zones = [from_json(canonical_json(zone)) for zone in block.fact.uncertainty_zones]  # one order of members
     return DeepAnalysis(
@@ -140,7 +141,7 @@ def deep(
                 novelty=pair.novelty,
                 in_block=stem_set(f"{pair.first} {pair.second}") <= own,
             )
-            for pair in distant_pairs(texts[-MOST_STATEMENTS:], _MOST_CONCEPT_PAIRS)
+            for pair in distant_pairs(texts, _MOST_CONCEPT_PAIRS)
         ],
         drift_to_goal=_drift(goal, text_of(block)) if goal.strip() else None,
         fact_ranking=ranking,
@@ -153,17 +154,16 @@ def deep(
             language=alone.language,
         ),
         others_considered=len(neighbours),
-        truncated=left_out or len(pairs) > _MOST_PAIRS or max(len(graph.facts), len(graph.steps)) > _MOST_NODES,
+        truncated=len(placed) > MOST_STATEMENTS
+        or len(pairs) > _MOST_PAIRS
+        or max(len(graph.facts), len(graph.steps)) > _MOST_NODES,
     )
 
 
-def _contradictions(block: SIFTBlock, others: Sequence[SIFTBlock]) -> tuple[list[ContradictingPair], bool]:
-    """Return the pairs that the block is part of, and whether statements were left out."""
-    placed = [(each.id, statement) for each in (*others, block) for statement in statements_of(each)]
-    placed = placed[-MOST_STATEMENTS:]
-    total = sum(len(statements_of(each)) for each in (*others, block))
+def _contradictions(block: SIFTBlock, placed: Sequence[tuple[str, Statement]]) -> list[ContradictingPair]:
+    """Return the pairs that the block is part of, of statements with the ids of their blocks."""
     found = contradictions([statement.text for _, statement in placed])
-    pairs = [
+    return [
         ContradictingPair(
             first_block=placed[pair.first][0],
             first=placed[pair.first][1].id,
@@ -175,7 +175,6 @@ def _contradictions(block: SIFTBlock, others: Sequence[SIFTBlock]) -> tuple[list
         for pair in found
         if block.id in (placed[pair.first][0], placed[pair.second][0])
     ]
-    return pairs, total > len(placed)
 
 
 def _view(graph: ArgumentGraph, held: frozenset[str], fragile: list[str]) -> ArgumentView:
@@ -216,6 +215,8 @@ def _ranking(graph: ArgumentGraph, held: frozenset[str], standing: frozenset[str
 def _fragile(block: SIFTBlock, others: Sequence[SIFTBlock], ranking: Sequence[FactSensitivity]) -> list[str]:
     """Return the facts that steps fall without, and that one source alone tells: no second one, no other origin."""
     needed = {each.fact for each in ranking if each.falls}
+    if not needed:
+        return []
     elsewhere = [
         stem_set(fact.text)
         for other in others
