@@ -10,42 +10,34 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel
 
 from iskra_metrics.service import ConversationMetrics
-from iskra_sdk import EventHandler, Interceptor, PermissionSpec, PluginContext, Point, Voice, hookimpl
+from iskra_sdk import (
+    EventHandler,
+    Interceptor,
+    LLMChunk,
+    LLMRequest,
+    PermissionSpec,
+    PluginContext,
+    Point,
+    Voice,
+    hookimpl,
+)
+from iskra_sdk.interceptor import Proceed
 from iskra_sdk.plugin_context import Lifespan
 from iskra_sdk.routes import PluginRoutes
-from iskra_voices.activation import Activation
-from iskra_voices.casting import Casting
-from iskra_voices.catalogue import VoiceCatalogue
-from iskra_voices.collaboration import Collaboration
-from iskra_voices.conversation_readings import ConversationReadings
-from iskra_voices.routes import USE, metric_routes, voice_routes
-from iskra_voices.session_records import SessionRecords
+from iskra_voices.assembly import Assembly
 from iskra_voices.settings import VoicesSettings
-from iskra_voices.speaking import Speaking
 
 __all__ = ["VoicesSettings", "settings_schema"]
 
 
-class _Voices:
-    """What the hooks of one generation share."""
+USE = PermissionSpec("voices:use", "Ask voices into a session and have them work together.")
 
-    def __init__(self, context: PluginContext) -> None:
-        self.settings = settings = VoicesSettings.model_validate(context.settings.model_dump())
-        self.catalogue = catalogue = VoiceCatalogue(settings.optional_voices)
-        self.records = records = SessionRecords(context.state)
-        self.readings = readings = ConversationReadings(context, records, all_sessions=settings.all_sessions)
-        self.activation = Activation(context, catalogue, records, readings)
-        self.collaboration = Collaboration(context, catalogue, records, readings, settings)
-        casting = Casting(context, catalogue, records, readings, self.activation, settings)
-        self.speaking = Speaking(context, casting, mends=settings.repairs)
+_known: "WeakKeyDictionary[PluginContext, Assembly]" = WeakKeyDictionary()
 
 
-_known: "WeakKeyDictionary[PluginContext, _Voices]" = WeakKeyDictionary()
-
-
-def _voices_of(context: PluginContext) -> _Voices:
+def _assembly_of(context: PluginContext) -> Assembly:
     if context not in _known:
-        _known[context] = _Voices(context)
+        _known[context] = Assembly(context)
     return _known[context]
 
 
@@ -58,8 +50,10 @@ def settings_schema() -> type[BaseModel]:
 def lifespan(context: PluginContext) -> Lifespan:
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
+        assembly = _assembly_of(context)
         # A Protocol names the service; mypy takes concrete classes only there.
-        context.provide(ConversationMetrics, _voices_of(context).readings)  # type: ignore[type-abstract]
+        context.provide(ConversationMetrics, assembly)  # type: ignore[type-abstract]
+        context.tasks.start(assembly.warm_up, name="voices: warm up")
         yield
 
     return running()
@@ -67,18 +61,26 @@ def lifespan(context: PluginContext) -> Lifespan:
 
 @hookimpl
 def register_voices(context: PluginContext) -> Iterable[Voice]:
-    voices = _voices_of(context)
-    return voices.catalogue.voices(with_parameters=voices.settings.sampler)
+    assembly = _assembly_of(context)
+    return assembly.catalogue.voices(with_parameters=assembly.settings.sampler)
 
 
 @hookimpl
 def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
-    return (Interceptor(Point.LLM_STREAM, _voices_of(context).speaking.stream, name="voices"),)
+    assembly = _assembly_of(context)
+
+    async def speak(request: LLMRequest, proceed: Proceed) -> AsyncIterator[LLMChunk]:
+        if request.caller.voice:
+            return await (await assembly.parts()).speaking.stream(request, proceed)
+        stream: AsyncIterator[LLMChunk] = await proceed(request)
+        return stream
+
+    return (Interceptor(Point.LLM_STREAM, speak, name="voices"),)
 
 
 @hookimpl
 def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
-    note = _voices_of(context).readings.note
+    note = _assembly_of(context).note
     return (EventHandler("turn.*", note), EventHandler("session.deleted", note))
 
 
@@ -89,8 +91,7 @@ def register_permissions() -> Iterable[PermissionSpec]:
 
 @hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
-    voices = _voices_of(context)
-    return (
-        voice_routes(context, voices.records, voices.activation, voices.collaboration),
-        metric_routes(voices.records, voices.readings),
-    )
+    from iskra_voices.routes import metric_routes, voice_routes  # with their schemas; not before they are asked for
+
+    assembly = _assembly_of(context)
+    return (voice_routes(context, assembly, USE.name), metric_routes(assembly))

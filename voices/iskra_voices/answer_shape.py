@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from iskra_metrics.claims import contradictions
 from iskra_metrics.text import char_ngrams, cosine, normal, sentences, stems, words
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -84,9 +83,9 @@ def last_sentence(text: str) -> str:
     return found[-1] if found else ""
 
 
-def having(pattern: "re.Pattern[str]", text: str) -> list[str]:
+def having(pattern: str, text: str) -> list[str]:
     """Return the sentences in which a pattern is found."""
-    return [sentence for sentence in sentences(prose(text)) if pattern.search(normal(sentence).replace("ё", "е"))]
+    return [sentence for sentence in sentences(prose(text)) if re.search(pattern, normal(sentence).replace("ё", "е"))]
 
 
 def word_count(text: str) -> int:
@@ -108,6 +107,8 @@ def contradicts(text: str, facts: Sequence[str]) -> bool:
     """Tell whether a statement of a text contradicts a fact, as far as words and numbers show it."""
     if not facts:
         return False
+    from iskra_metrics.claims import contradictions  # heavy; only where answers are checked
+
     statements = [*facts, *sentences(prose(text))]
     return any(pair.first < len(facts) <= pair.second for pair in contradictions(statements))
 

@@ -79,8 +79,8 @@ class ConversationReadings:
             if str(event.data.get("model", "")).startswith("voice:"):
                 (await self._records.of(session_id)).is_watched = True
         elif event.type == EventType.TURN_COMPLETED:
-            record = await self._records.of(session_id)
-            if record.is_watched or self._all_sessions:
+            record = await self._records.of(session_id) if self._all_sessions else self._records.known(session_id)
+            if record is not None and (record.is_watched or self._all_sessions):
                 await self._catch_up(session_id, record)
                 await self._records.save(session_id)
 

@@ -4,12 +4,9 @@ from fastapi import FastAPI, Request
 
 from iskra_sdk.ids import SessionId
 from iskra_sdk.plugin_context import PluginContext
-from iskra_sdk.principal import PermissionSpec, Principal
+from iskra_sdk.principal import Principal
 from iskra_sdk.routes import PluginRoutes
-from iskra_voices.activation import Activation, coordination_of
-from iskra_voices.collaboration import Collaboration
-from iskra_voices.conversation_readings import ConversationReadings
-from iskra_voices.session_records import SessionRecords
+from iskra_voices.assembly import Assembly
 from iskra_voices.wire import (
     CollaborationRequest,
     CollaborationResponse,
@@ -22,12 +19,9 @@ from iskra_voices.wire import (
 
 VOICES_PATH = "/api/v1/voices"
 METRICS_PATH = "/api/v1/conversation_metrics"
-USE = PermissionSpec("voices:use", "Ask voices into a session and have them work together.")
 
 
-def voice_routes(
-    context: PluginContext, records: SessionRecords, activation: Activation, collaboration: Collaboration
-) -> PluginRoutes:
+def voice_routes(context: PluginContext, assembly: Assembly, permission: str) -> PluginRoutes:
     """Return the routes below ``/api/v1/voices``; the list itself is the kernel's."""
     app = FastAPI(title="Voices", openapi_url=None, docs_url=None, redoc_url=None)
 
@@ -35,33 +29,38 @@ def voice_routes(
     async def activate_voice(request: Request, wanted: VoiceActivationRequest) -> VoiceActivationResponse:
         """Let a voice answer the coming turns of `voice:auto` in a session."""
         session_id = wanted.context.session_id or _session_header(request)
-        return await activation.activate(_principal(request), session_id, wanted)
+        return await (await assembly.parts()).activation.activate(_principal(request), session_id, wanted)
 
     @app.post("/collaborate", tags=["voices"])
     async def collaborate(request: Request, wanted: CollaborationRequest) -> CollaborationResponse:
         """Have several voices work on a task; Iskra closes each round."""
-        return await collaboration.run(_principal(request), wanted.session_id or _session_header(request), wanted)
+        session_id = wanted.session_id or _session_header(request)
+        return await (await assembly.parts()).collaboration.run(_principal(request), session_id, wanted)
 
     @app.get("/coordination/{session_id}", tags=["voices"])
     async def read_coordination(request: Request, session_id: str) -> VoiceCoordination:
         """Read which voices take part in a session, and how they work together."""
         session = await context.sessions.session(_principal(request), SessionId(session_id))
-        return coordination_of(session.id, await records.of(session.id))
+        from iskra_voices.activation import coordination_of
 
-    return PluginRoutes(VOICES_PATH, app, USE.name, openapi=app.openapi)
+        parts = await assembly.parts()
+        return coordination_of(session.id, await parts.records.of(session.id))
+
+    return PluginRoutes(VOICES_PATH, app, permission, openapi=app.openapi)
 
 
-def metric_routes(records: SessionRecords, readings: ConversationReadings) -> PluginRoutes:
+def metric_routes(assembly: Assembly) -> PluginRoutes:
     """Return the route of the metrics."""
     app = FastAPI(title="Conversation metrics", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/{session_id}", tags=["sessions"])
     async def read_conversation_metrics(request: Request, session_id: str) -> ConversationMetricsResponse:
         """Read the metrics of a session, as of its last turn that has ended."""
-        found = await readings.of_session(_principal(request), session_id)
+        parts = await assembly.parts()
+        found = await parts.readings.of_session(_principal(request), session_id)
         return ConversationMetricsResponse(
             session_id=session_id,
-            turn=(await records.of(session_id)).counted,
+            turn=(await parts.records.of(session_id)).counted,
             metrics={name: reading_wire(reading) for name, reading in found.items()},
         )
 

@@ -8,35 +8,33 @@ from iskra_voices.policy import Check, Policy, Scene
 
 MOST_WORDS = 60
 
-_REFLECTION = re.compile(
+_REFLECTION = (
     r"\b(?:i hear|you feel|you're feeling|you are feeling|sounds like|it sounds|you say|weighs on you|"
     r"слышу|(?:ты|вы) чувству\w+|(?:тебе|вам) сейчас|похоже,? (?:тебе|вам)|ты говоришь|вы говорите|звучит)\b"
 )
-_PAUSE = re.compile(
+_PAUSE = (
     r"\b(?:no rush|no hurry|take your time|pause|rest|there is time|nothing has to|you may stop|it can wait|"
     r"не спеш\w+|не торопи\w+|пауз\w+|отдохн\w+|отдых\w*|можно (?:остановит\w+|побыть)|побудь\w*|есть время)\b"
 )
-_OPEN = re.compile(
-    r"\b(?:what|how|where|when|who|which|что|чего|чем|как|какой|какая|какое|какие|где|когда|кто|куда|сколько)\b"
-)
-_DIAGNOSIS = re.compile(
+_OPEN = r"\b(?:what|how|where|when|who|which|что|чего|чем|как|какой|какая|какое|какие|где|когда|кто|куда|сколько)\b"
+_DIAGNOSIS = (
     r"\b(?:depressi\w+|disorder\w*|diagnos\w+|burnout|trauma\w*|ptsd|adhd|bipolar|neuro\w+|syndrome\w*|"
     r"депресси\w+|расстройств\w+|диагноз\w*|выгорани\w+|травм\w+|птср|биполяр\w+|невроз\w*|синдром\w*)\b"
 )
-_ADVICE = re.compile(
+_ADVICE = (
     r"\b(?:you (?:should|must|need to|have to|ought to)|try to|i (?:advise|recommend|suggest)|why don't you|"
     r"(?:тебе|вам) (?:нужно|надо|следует|стоит)|попробуй\w*|советую|рекомендую|ты долж(?:ен|на))\b"
 )
-_OWN_FEELING = re.compile(
+_OWN_FEELING = (
     r"\b(?:i (?:feel|am sad|am sorry|am worried|am happy|love|care)|i'm (?:sad|sorry|worried|happy|glad)|my heart|"
     r"я (?:чувствую|переживаю|волнуюсь|рада|рад|люблю|грущу|сожалею)|мне (?:жаль|грустно|больно|тревожно|радостно))\b"
 )
-_PROMISE = re.compile(
+_PROMISE = (
     r"\b(?:i promise|guarantee\w*|everything will be|it will be (?:fine|ok|okay|alright)|will get better|"
     r"обещаю|гарантир\w+|все будет хорошо|все наладится|все пройдет|станет легче)\b"
 )
 
-_ASKING = re.compile(r"\?")
+_ASKING = r"\?"
 
 
 def own_words(answer: str, scene: Scene) -> str:
@@ -56,7 +54,7 @@ def permits_a_pause(answer: str, scene: Scene) -> bool:
 def asks_one_open_question(answer: str, scene: Scene) -> bool:
     text = own_words(answer, scene)
     asked = having(_ASKING, text)
-    return question_count(text) == 1 and len(asked) == 1 and bool(_OPEN.search(normal(asked[0])))
+    return question_count(text) == 1 and len(asked) == 1 and bool(re.search(_OPEN, normal(asked[0])))
 
 
 def is_sparse(answer: str, scene: Scene) -> bool:

@@ -13,10 +13,9 @@ MOST_FRAME_LIKENESS = 0.80
 
 _ASSUMPTION = r"(?:dropped )?assumption(?: dropped)?|(?:отброшенное )?допущение(?: отброшено)?"
 _FRAME = r"frame \w{1,3}|рамка \w{1,3}"
-_HAND_OVER = re.compile(
-    r"^[ \t]*(?:\*\*)?(?:→|->|hand over to|back to|передаю|возвращаю)[ \t]*:?[ \t]*(?:\*\*)?"
-    r"(?:sam|iskra|сэму?|искр[аеу])\b",
-    re.IGNORECASE | re.MULTILINE,
+_HAND_OVER = (
+    r"(?im)^[ \t]*(?:\*\*)?(?:→|->|hand over to|back to|передаю|возвращаю)[ \t]*:?[ \t]*(?:\*\*)?"
+    r"(?:sam|iskra|сэму?|искр[аеу])\b"
 )
 
 
@@ -34,7 +33,7 @@ def does_not_repeat(answer: str, scene: Scene) -> bool:
 
 
 def hands_back(answer: str, _scene: Scene) -> bool:
-    return _HAND_OVER.search(prose(answer)) is not None
+    return re.search(_HAND_OVER, prose(answer)) is not None
 
 
 def leaves_facts_alone(answer: str, scene: Scene) -> bool:

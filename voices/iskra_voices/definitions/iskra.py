@@ -13,15 +13,15 @@ _CHANGE = r"[∆ΔΔ](?: change| изменение)?"
 _SUPPORT = r"(?:D|Д)(?: support| опора)?"
 _CONFIDENCE = r"[ΩΩ](?: confidence| уверенность)?"
 _NEXT = r"[ΛЛ](?: next step| следующий шаг)?"
-_NUMBER = re.compile(r"(?<![\d.,])([01](?:[.,]\d+)?)(?![\d%]|[.,]\d)|(\d{1,3}) ?%")
-_CONFLICT = re.compile(r"\b(?:conflict|contradict|disagree|open question|resolved|against|"
+_NUMBER = r"(?<![\d.,])([01](?:[.,]\d+)?)(?![\d%]|[.,]\d)|(\d{1,3}) ?%"
+_CONFLICT = (r"\b(?:conflict|contradict|disagree|open question|resolved|against|"
                        r"конфликт|противореч|расхо[дж]|открыт|решено|против)")  # fmt: skip
 
 
 def confidence_of(answer: str) -> float | None:
     """Return the confidence that the line Ω states, in [0, 1], or ``None`` where it states none."""
     for text in labelled(answer, _CONFIDENCE):
-        if found := _NUMBER.search(text):
+        if found := re.search(_NUMBER, text):
             return float(found[1].replace(",", ".")) if found[1] else int(found[2]) / 100
     return None
 
@@ -36,7 +36,7 @@ def says_what_it_stands_on(answer: str, _scene: Scene) -> bool:
 
 def says_how_sure_and_why(answer: str, _scene: Scene) -> bool:
     sure = confidence_of(answer)
-    reasons = [_NUMBER.sub(" ", text) for text in labelled(answer, _CONFIDENCE)]
+    reasons = [re.sub(_NUMBER, " ", text) for text in labelled(answer, _CONFIDENCE)]
     return sure is not None and sure < 1 and any(stems(reason) for reason in reasons)
 
 
@@ -56,7 +56,7 @@ def attributes(answer: str, voice: str, contribution: str) -> bool:
 
 
 def states_open_conflicts(answer: str, scene: Scene) -> bool:
-    told = [sentence for sentence in sentences(prose(answer)) if _CONFLICT.search(normal(sentence))]
+    told = [sentence for sentence in sentences(prose(answer)) if re.search(_CONFLICT, normal(sentence))]
     return all(any(_names(sentence, a) and _names(sentence, b) for sentence in told) for a, b in scene.conflicts)
 
 

@@ -17,14 +17,14 @@ _VERDICTS = {
     "изменить": "modify",
     "отклонить": "reject",
 }
-_WORD = re.compile(r"[a-zа-я]+")
-_CLAIM_ID = re.compile(r"\b[A-Z][\w-]*\d\b")
+_WORD = r"[a-zа-я]+"
+_CLAIM_ID = r"\b[A-Z][\w-]*\d\b"
 _NOTHING = frozenset({"", "-", "—", "none", "нет", "n/a"})
 
 
 def verdict_of(answer: str) -> str:
     """Return ``approve``, ``modify`` or ``reject``, or the empty string where there is no single verdict."""
-    found = [word.group() for text in labelled(answer, _VERDICT) if (word := _WORD.search(text.lower()))]
+    found = [word.group() for text in labelled(answer, _VERDICT) if (word := re.search(_WORD, text.lower()))]
     return _VERDICTS.get(found[0], "") if len(found) == 1 else ""
 
 
@@ -34,7 +34,7 @@ def tables_the_claims(answer: str, _scene: Scene) -> bool:
 
 
 def claims_resolve(answer: str, scene: Scene) -> bool:
-    ids = [found.group() for row in table(answer) if (found := _CLAIM_ID.search(row[0]))]
+    ids = [found.group() for row in table(answer) if (found := re.search(_CLAIM_ID, row[0]))]
     if not scene.claims:
         return True
     return len(ids) == len(table(answer)) and all(each in scene.claims for each in ids)

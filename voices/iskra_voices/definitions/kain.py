@@ -1,27 +1,23 @@
 """Kain names a contradiction and what it costs."""
 
-import re
-
-from iskra_metrics.civility import insults
-from iskra_metrics.claims import hedges
 from iskra_voices.answer_shape import having, listed, prose, quotes_verbatim, word_count
 from iskra_voices.policy import Check, Policy, Scene
 
 MOST_WORDS = 120
 
-_CONFLICT = re.compile(
+_CONFLICT = (
     r"\b(?:but|yet|however|while|contradict\w*|conflict\w*|against|instead|"
     r"но|однако|зато|противореч\w+|конфликт\w*|вместо|против|расход\w+|при этом)\b"
 )
-_CONSEQUENCE = re.compile(
+_CONSEQUENCE = (
     r"\b(?:cost\w*|price|consequen\w+|means|therefore|so you|as a result|lead\w* to|end\w* in|lose|will|"
     r"цена|стоит|стоить|обойд\w+|следстви\w+|значит|поэтому|в итоге|привед\w+|кончит\w+|потеря\w+|тогда)\b"
 )
-_CHOICE = re.compile(
+_CHOICE = (
     r"\b(?:choose|decide|pick one|your choice|either\b.{1,120}\bor|выбери\w*|выбирай\w*|выбор|реши\w*|решай\w*|"
     r"либо\b.{1,120}\bлибо|или\b.{1,120}\bили)\b"
 )
-_BELITTLING = re.compile(
+_BELITTLING = (
     r"\b(?:you(?:'re| are)|ты|вы) (?:just |simply |so |просто |такой |такая )?(?:an? )?"
     r"(?:coward\w*|liar\w*|lazy|naive|childish|трус\w*|лжец\w*|лжив\w+|лентя\w*|ленив\w+|неудачни\w+|наивн\w+|глуп\w+)\b"
 )
@@ -48,10 +44,14 @@ def is_short(answer: str, _scene: Scene) -> bool:
 
 
 def does_not_soften(answer: str, _scene: Scene) -> bool:
+    from iskra_metrics.claims import hedges  # heavy; only where answers are checked
+
     return len(hedges(prose(answer))) <= 1
 
 
 def does_not_insult(answer: str, _scene: Scene) -> bool:
+    from iskra_metrics.civility import insults  # heavy; only where answers are checked
+
     return not insults(prose(answer)) and not having(_BELITTLING, answer)
 
 

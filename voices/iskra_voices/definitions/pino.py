@@ -1,8 +1,5 @@
 """Pino takes the weight out of a task: one inversion, then back to work."""
 
-import re
-
-from iskra_metrics.distress import pain_in
 from iskra_metrics.text import stems
 from iskra_voices.answer_shape import having, last_line, last_sentence, prose, shared_stems
 from iskra_voices.policy import Check, Policy, Scene
@@ -10,15 +7,13 @@ from iskra_voices.policy import Check, Policy, Scene
 PAIN_FROM = 0.30
 """Pain from which Pino stays silent."""
 
-_INVERSION = re.compile(
+_INVERSION = (
     r"\b(?:as if|as though|imagine|picture this|upside down|other way round|other way around|turn it around|"
     r"flip it|backwards|just like an?|is like an?|like an?|the opposite|"
     r"как будто|словно|будто|представь\w*|наоборот|вверх ногами|переверн\w+|наизнанку|задом наперед|похож\w* на)\b"
 )
-_JOKE = re.compile(
-    r"(?:[😏🤭🃏😄😂🤣😉😜😅]|\b(?:ha(?:ha)+|lol|just kidding|joke|joking|хаха\w*|ахах\w*|шут\w+|шучу)\b|[:;]-?\))"
-)
-_OPTION = re.compile(
+_JOKE = r"(?:[😏🤭🃏😄😂🤣😉😜😅]|\b(?:ha(?:ha)+|lol|just kidding|joke|joking|хаха\w*|ахах\w*|шут\w+|шучу)\b|[:;]-?\))"
+_OPTION = (
     r"\b(?:option|try|let's|let us|start with|begin with|do this|"
     r"вариант|попробу\w+|давай\w*|начни\w*|начн\w+|сделай\w*)\b"
 )
@@ -44,6 +39,8 @@ def jokes_once_at_most(answer: str, _scene: Scene) -> bool:
 def leaves_pain_alone(answer: str, scene: Scene) -> bool:
     if scene.pain >= PAIN_FROM or scene.in_crisis:
         return False
+    from iskra_metrics.distress import pain_in  # heavy; only where answers are checked
+
     return all(pain_in(sentence) == 0 for sentence in (*having(_JOKE, answer), *having(_INVERSION, answer)))
 
 

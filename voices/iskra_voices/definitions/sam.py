@@ -12,7 +12,7 @@ LEAST_FROM_CONTEXT = 0.80
 _GOAL = r"goal|цель"
 _CRITERION = r"done when|acceptance(?: criterion)?|готово,? когда|критерий(?: готовности| приемки| приёмки)?"
 _NEXT = r"next step|next|следующий шаг|дальше"
-_STEP_LINE = re.compile(r"^\s*(?:\*\*)?\d{1,2}[.)]")
+_STEP_LINE = r"^\s*(?:\*\*)?\d{1,2}[.)]"
 # Words that a plan is made of and that say nothing new.
 _FRAME = frozenset(
     stem(word)
@@ -42,7 +42,7 @@ def says_when_it_is_done(answer: str, _scene: Scene) -> bool:
 
 def ends_with_a_step(answer: str, _scene: Scene) -> bool:
     line = last_line(prose(answer))
-    return any(labelled(line, _NEXT)) or bool(_STEP_LINE.match(line))
+    return any(labelled(line, _NEXT)) or bool(re.match(_STEP_LINE, line))
 
 
 def brings_nothing_new(answer: str, scene: Scene) -> bool:

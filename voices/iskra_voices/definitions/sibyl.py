@@ -2,13 +2,12 @@
 
 import re
 
-from iskra_metrics.claims import hedge_rate
 from iskra_voices.answer_shape import labelled, prose
 from iskra_voices.policy import Check, Policy, Scene
 
 _PATH = r"(?:path|путь) \w{1,3}"
 _SIGN = r"sign|признак"
-_CERTAIN = re.compile(r"\b(?:certainly|inevitabl\w+|without doubt|definitely|неизбежно|несомненно|точно будет)\b", re.I)
+_CERTAIN = r"(?i)\b(?:certainly|inevitabl\w+|without doubt|definitely|неизбежно|несомненно|точно будет)\b"
 
 
 def shows_two_or_three_paths(answer: str, _scene: Scene) -> bool:
@@ -20,7 +19,9 @@ def names_a_sign(answer: str, _scene: Scene) -> bool:
 
 
 def foretells_nothing(answer: str, _scene: Scene) -> bool:
-    return not _CERTAIN.search(prose(answer)) and hedge_rate(prose(answer)) <= 0.8
+    from iskra_metrics.claims import hedge_rate  # heavy; only where answers are checked
+
+    return not re.search(_CERTAIN, prose(answer)) and hedge_rate(prose(answer)) <= 0.8
 
 
 SIBYL = Policy(

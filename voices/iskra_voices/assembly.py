@@ -1,0 +1,71 @@
+"""Puts the parts of the plugin together, in a thread and when they are first needed: their modules are heavy."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from iskra_metrics.reading import Reading
+from iskra_sdk.event import Event
+from iskra_sdk.plugin_context import PluginContext
+from iskra_sdk.principal import Principal
+from iskra_voices.catalogue import VoiceCatalogue
+from iskra_voices.settings import VoicesSettings
+
+if TYPE_CHECKING:
+    pass
+
+
+class Parts:
+    """The parts, which know one another."""
+
+    def __init__(self, context: PluginContext, catalogue: VoiceCatalogue, settings: VoicesSettings) -> None:
+        from iskra_voices.activation import Activation
+        from iskra_voices.casting import Casting
+        from iskra_voices.collaboration import Collaboration
+        from iskra_voices.conversation_readings import ConversationReadings
+        from iskra_voices.session_records import SessionRecords
+        from iskra_voices.speaking import Speaking
+
+        self.records: SessionRecords = SessionRecords(context.state)
+        self.readings: ConversationReadings = ConversationReadings(
+            context, self.records, all_sessions=settings.all_sessions
+        )
+        self.activation: Activation = Activation(context, catalogue, self.records, self.readings)
+        self.collaboration: Collaboration = Collaboration(context, catalogue, self.records, self.readings, settings)
+        casting = Casting(context, catalogue, self.records, self.readings, self.activation, settings)
+        self.speaking: Speaking = Speaking(context, casting, mends=settings.repairs)
+
+
+class Assembly:
+    """What the hooks of one generation share.
+
+    Args:
+        context: The plugin's.
+    """
+
+    def __init__(self, context: PluginContext) -> None:
+        self.settings = VoicesSettings.model_validate(context.settings.model_dump())
+        self.catalogue = VoiceCatalogue(self.settings.optional_voices)
+        self._context = context
+        self._parts: Parts | None = None
+        self._assembling = asyncio.Lock()
+
+    async def parts(self) -> Parts:
+        """Return the parts, put together at the first call."""
+        if self._parts is None:
+            async with self._assembling:
+                if self._parts is None:
+                    self._parts = await asyncio.to_thread(Parts, self._context, self.catalogue, self.settings)
+        return self._parts
+
+    async def of_session(self, principal: Principal, session_id: str) -> Mapping[str, Reading]:
+        """Return the metrics of a session; see ``iskra_metrics.service.ConversationMetrics``."""
+        return await (await self.parts()).readings.of_session(principal, session_id)
+
+    async def note(self, event: Event) -> None:
+        """Take in an event of a turn or session."""
+        await (await self.parts()).readings.note(event)
+
+    async def warm_up(self) -> None:
+        """Put the parts together before somebody waits for them."""
+        await self.parts()
