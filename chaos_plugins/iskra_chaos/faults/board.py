@@ -166,6 +166,10 @@ class FaultBoard:
         """Accept faults again."""
         self._stopped_because = ""
 
+    def close(self) -> None:
+        """End all faults and accept no more; for the end of the plugin."""
+        self.clear_all("the chaos plugin was stopped")
+
     def expire(self) -> None:
         """Put away what has ended. Nothing depends on it being called: leases are asked at each call."""
         self._settle()

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +101,7 @@ class FaultKit:
         self.kernel = kernel
         self.parts = parts
         self.session = SessionId("a session of nobody")
+        self.owner = ALICE
 
     @property
     def board(self) -> FaultBoard:
@@ -138,7 +139,7 @@ class FaultKit:
         self.parts.handled.clear()
         self.parts.calls.clear()
         self.parts.year = 2020
-        self.kernel.llm.breakers()
+        self.forget_replies()
 
     # Calls ---------------------------------------------------------------------------------------------------------
 
@@ -154,15 +155,26 @@ class FaultKit:
         finally:
             self.forget_replies()
 
-    async def stream(self, reply: Reply, **request: Any) -> list[LLMChunk]:
-        """Ask for a stream; the model says ``reply``."""
+    async def stream(
+        self, reply: Reply, *, taking: Callable[[LLMChunk], None] = lambda _chunk: None, **request: Any
+    ) -> list[LLMChunk]:
+        """Ask for a stream; the model says ``reply``, and ``taking`` gets each chunk as it comes."""
         self.parts.model.add(reply)
         chunks = self.kernel.llm.stream(self.request(**request), self.kernel.plugins.catalog.providers)
         try:
             async with aclosing(chunks):  # type: ignore[type-var]  # the router's streams can be closed
-                return [chunk async for chunk in chunks]
+                received = []
+                async for chunk in chunks:
+                    taking(chunk)
+                    received.append(chunk)
+                return received
         finally:
             self.forget_replies()
+
+    async def kernel_complete(self, reply: str, **request: Any) -> LLMAnswer:
+        """Ask for a whole answer beside others; what the model says to whom is not told apart."""
+        self.parts.model.add(reply)
+        return await self.kernel.llm.complete(self.request(**request), self.kernel.plugins.catalog.providers)
 
     def forget_replies(self) -> None:
         """Drop what a fault kept the model from saying."""

@@ -71,6 +71,6 @@ def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
             environment=parts.environment,
             on_change=lambda: context.tasks.start(context.refresh),
         )
-        context.on_close(lambda: parts.the_board.clear_all("the test is over") and None)
+        context.on_close(parts.board.close)
     parts.context = context
     return parts.board.interceptors()

@@ -198,12 +198,10 @@ async def test_half_an_answer_is_no_answer(kit: FaultKit) -> None:
 )
 async def test_a_stream_ends_in_the_middle(kit: FaultKit, kind: str, parameters: dict[str, Any], seen: str) -> None:
     fault = await kit.inject(Point.LLM_STREAM, kind, parameters=parameters)
-    kit.parts.model.add(TEXT)
-    received = ""
+    received: list[str] = []
     with pytest.raises(StreamInterruptedError):
-        async for chunk in kit.kernel.llm.stream(kit.request(), kit.kernel.plugins.catalog.providers):
-            received += chunk.text
-    assert received == seen
+        await kit.stream(TEXT, taking=lambda chunk: received.append(chunk.text))
+    assert "".join(received) == seen
     assert counters(fault) == (1, 1, 1)
 
 
@@ -252,23 +250,23 @@ async def test_a_connection_is_reset_in_the_middle_of_a_stream(kit: FaultKit) ->
         received.append(chunk.text)
         kit.clock.advance(0.6)
 
-    kit.parts.model.add(TEXT)
     with pytest.raises(StreamInterruptedError):
-        async for chunk in kit.kernel.llm.stream(kit.request(), kit.kernel.plugins.catalog.providers):
-            wait_a_moment(chunk)
+        await kit.stream(TEXT, taking=wait_a_moment)
     assert received == ["one ", "two "]
     assert counters(fault) == (1, 1, 1)
 
 
 async def test_a_fault_that_ends_gives_back_what_it_held(kit: FaultKit) -> None:
     fault = await kit.inject(Point.LLM_STREAM, "truncated", parameters={"keep": 0.5})
-    kit.parts.model.add(TEXT)
-    received = ""
-    async for chunk in kit.kernel.llm.stream(kit.request(), kit.kernel.plugins.catalog.providers):
-        received += chunk.text
-        if len(received) > 10:
+    received = 0
+
+    def end_the_fault(chunk: LLMChunk) -> None:
+        nonlocal received
+        received += len(chunk.text)
+        if received > 10:
             kit.board.clear(fault.id)
-    assert received == TEXT
+
+    assert text_of(await kit.stream(TEXT, taking=end_the_fault)) == TEXT
     assert counters(fault) == (1, 1, 0)
 
 

@@ -46,7 +46,7 @@ async def test_a_failing_store_raises_its_own_errors_and_writes_nothing(
 @pytest.mark.parametrize("point", [Point.STORE_READ, Point.STORE_WRITE])
 async def test_a_slow_store_waits(kit: FaultKit, point: Point) -> None:
     fault = await kit.inject(point, "slow", parameters={"latency": 700})
-    calling = asyncio.create_task(read(kit) if point is Point.STORE_READ else write(kit))  # type: ignore[arg-type]
+    calling = asyncio.create_task(read(kit) if point is Point.STORE_READ else write(kit))
     await kit.until_waiting()
     kit.clock.advance(0.7)
     await calling

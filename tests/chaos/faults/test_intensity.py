@@ -1,0 +1,193 @@
+"""From intensity to faults, and what the wire accepts."""
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from iskra_chaos.faults.bus import ORDERS
+from iskra_chaos.faults.gate import INJECTORS
+from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of, load_factor
+from iskra_chaos.faults.models import FaultRequest, FaultSpec, vocabulary_wire
+from iskra_chaos.faults.vocabulary import VOCABULARY, Family
+from iskra_sdk.interceptor import Point
+
+INTENSITIES = st.floats(0.1, 1.0)
+SEEDS = st.integers(0, 2**32)
+SINGLE = [operation for operation in Operation if operation is not Operation.EMERGENT_STIMULATION]
+
+
+def kind_of(fault: FaultSpec) -> Any:
+    return VOCABULARY[fault.point][fault.kind]
+
+
+@given(st.sampled_from(SINGLE), INTENSITIES, SEEDS)
+def test_every_operation_gives_valid_faults_of_its_own_family(operation: Operation, i: float, seed: int) -> None:
+    faults = faults_of(operation, i, seed=seed, experiment="e")
+    assert faults
+    assert faults == faults_of(operation, i, seed=seed, experiment="e")
+    families = {
+        Operation.MICRO_DISTURBANCE: {Family.LATENCY},
+        Operation.PATTERN_BREAK: {Family.CRASH, Family.OMISSION, Family.SHAPE},
+        Operation.PARADOX_GENERATION: {Family.VALUE},
+        Operation.FIRE_RESET: {Family.CRASH, Family.OMISSION},
+        Operation.QUANTUM_FLUX: {Family.ORDER, Family.TIME},
+    }[operation]
+    assert {kind_of(fault).family for fault in faults} <= families
+
+
+@given(INTENSITIES, st.floats(0.1, 60.0), st.sampled_from([Point.LLM_REQUEST, Point.STORE_READ, Point.BUS_DELIVER]))
+def test_a_delay_leaves_half_of_the_deadline(i: float, deadline: float, point: Point) -> None:
+    faults = faults_of(Operation.MICRO_DISTURBANCE, i, point=point, deadline=deadline)
+    assert {fault.point for fault in faults} == {point}, "one point at a time"
+    limit = (deadline / 2 if i < 0.7 else deadline) * 1000
+    for fault in faults:
+        parameters = fault.validated_parameters.model_dump()
+        longest = float(parameters["longest"] if "longest" in parameters else parameters["delay_ms"])
+        assert longest <= limit + 1e-6
+        assert parameters.get("latency", 0.0) <= longest
+        assert fault.strategy.probability == pytest.approx(0.05 + 0.25 * i)
+
+
+@pytest.mark.parametrize(
+    ("i", "name"), [(0.1, "single"), (0.3, "burst"), (0.6, "intermittent"), (0.75, "persistent"), (1.0, "persistent")]
+)
+def test_failures_come_more_often_as_the_intensity_grows(i: float, name: str) -> None:
+    [fault] = faults_of(Operation.PATTERN_BREAK, i)
+    assert fault.strategy.name == name
+
+
+def test_truncation_grows_with_the_intensity() -> None:
+    cut = [fault for seed in range(200) for fault in faults_of(Operation.PATTERN_BREAK, 1.0, seed=seed)]
+    kept = [fault.parameters["keep"] for fault in cut if fault.kind == "truncated"]
+    assert kept == [pytest.approx(0.3)] * len(kept)
+    assert kept
+    assert len({fault.kind for fault in cut}) > 8, "the seed chooses among the kinds"
+
+
+@given(INTENSITIES, SEEDS)
+def test_lies_are_for_sandboxes_and_bounded(i: float, seed: int) -> None:
+    [fault] = faults_of(Operation.PARADOX_GENERATION, i, seed=seed)
+    assert kind_of(fault).needs_sandbox
+    assert kind_of(fault).reads_only
+    assert fault.strategy.probability == 0.3
+
+
+@given(INTENSITIES, SEEDS)
+def test_order_and_time_are_bounded(i: float, seed: int) -> None:
+    *events, skew = faults_of(Operation.QUANTUM_FLUX, i, seed=seed)
+    assert abs(skew.parameters["seconds"]) <= 120 * i
+    assert skew.intensity is None
+    assert {fault.kind: fault.strategy.probability for fault in events} == {
+        "duplicate": pytest.approx(0.3 * i),
+        "reorder": pytest.approx(0.3 * i),
+        "drop_redeliver": pytest.approx(0.1 * i),
+    }
+
+
+@pytest.mark.parametrize("i", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_combinations_cover_every_pair(i: float, seed: int) -> None:
+    rows = combinations_of(i, seed=seed)
+    assert {len(row) for row in rows} == {2 + round(2 * i)}
+    assert all(len({fault.point for fault in row}) == len(row) for row in rows)
+    covered = {
+        frozenset(pair) for row in rows for pair in combinations([(fault.point, fault.kind) for fault in row], 2)
+    }
+    factors = [(point, kind) for point, *kinds in _COMBINED for kind in kinds]
+    wanted = {frozenset(pair) for pair in combinations(factors, 2) if pair[0][0] is not pair[1][0]}
+    assert covered == wanted
+    assert rows == combinations_of(i, seed=seed)
+    if i == 1.0:
+        assert len(rows) < len(wanted) / 3, "far fewer runs than pairs"
+
+
+def test_the_load_grows_tenfold() -> None:
+    assert load_factor(1.0) == 10.0
+
+
+@pytest.mark.parametrize("i", [0.0, 0.09, 1.01, float("nan")])
+def test_an_intensity_out_of_range_is_refused(i: float) -> None:
+    with pytest.raises(ValueError, match="an intensity is in"):
+        faults_of(Operation.FIRE_RESET, i)
+    with pytest.raises(ValueError, match="an intensity is in"):
+        combinations_of(i)
+
+
+def test_a_point_without_anything_to_offer_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be slowed down"):
+        faults_of(Operation.MICRO_DISTURBANCE, 0.5, point=Point.CLOCK)
+    with pytest.raises(ValueError, match="nothing that breaks"):
+        faults_of(Operation.PATTERN_BREAK, 0.5, point=Point.BUS_DELIVER)
+    with pytest.raises(ValueError, match="combinations_of"):
+        faults_of(Operation.EMERGENT_STIMULATION, 0.5)
+
+
+# The vocabulary and the wire ---------------------------------------------------------------------------------------
+
+
+def test_every_kind_has_an_injector_and_no_other_has() -> None:
+    for point, kinds in VOCABULARY.items():
+        if point is Point.CLOCK:
+            continue
+        injectors = set(INJECTORS[point]) | (set(ORDERS) if point is Point.BUS_DELIVER else set())
+        assert injectors == set(kinds), point
+    assert set(VOCABULARY) == set(Point) - {Point.TURN}
+
+
+def test_every_kind_is_described_and_has_defaults() -> None:
+    for info in vocabulary_wire():
+        assert info.about.endswith(".")
+        assert info.parameters["type"] == "object"
+        FaultSpec.model_validate({"point": info.point, "kind": info.kind})
+
+
+def test_toxics_have_their_names() -> None:
+    toxics = {"latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data", "down"}
+    assert toxics <= set(VOCABULARY[Point.LLM_STREAM])
+
+
+def test_the_request_of_the_contract_is_understood() -> None:
+    wire = {
+        "point": "llm.stream",
+        "kind": "rate_limited",
+        "parameters": {},
+        "strategy": {"name": "intermittent", "probability": 0.3},
+        "seed": 1,
+        "scope": {"sessions": [], "share": 1.0, "label": ""},
+        "ttl": 10,
+        "clearance": "token",
+    }
+    request = FaultRequest.model_validate(wire)
+    assert request.validated_parameters.model_dump() == {"retry_after": 1.0}
+    assert FaultRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"point": "turn"},
+        {"point": "nowhere"},
+        {"kind": "skew"},
+        {"kind": "unheard_of"},
+        {"parameters": {"latency": -1}},
+        {"parameters": {"latency": 1e9}},
+        {"parameters": {"latency": "NaN"}},
+        {"parameters": {"unknown": 1}},
+        {"strategy": {"name": "sometimes"}},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"scope": {"share": 0}},
+        {"scope": {"share": 1.5}},
+        {"ttl": 0},
+        {"ttl": 601},
+        {"intensity": 0.05},
+        {"extra": True},
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FaultRequest.model_validate({"point": "llm.stream", "kind": "latency", **change})
