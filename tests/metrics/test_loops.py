@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +67,6 @@ def test_calls_that_all_differ_are_never_a_loop(numbers: list[int]) -> None:
 
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=4), JSON)
 def test_order_of_keys_and_form_of_json_make_no_difference(arguments: dict[str, object], result: object) -> None:
-    import json
 
     shuffled = dict(reversed(list(arguments.items())))
     first = fingerprint("tool", arguments, json.dumps(result, indent=3))
