@@ -69,7 +69,7 @@ class Answers:
         if not self._may_keep(request):
             return await _proceeded(proceed, request)
         key = self._key(request, "stream")
-        kept = await self.cache.get(key)
+        kept = await self._kept(key)
         if kept is not None:
             return _replayed(kept.chunks)
         return self._kept_on_the_way(key, await _proceeded(proceed, request))
@@ -79,7 +79,7 @@ class Answers:
         if not self._may_keep(request):
             return await _answered(proceed, request)
         key = self._key(request, "whole")
-        kept = await self.cache.get(key)
+        kept = await self._kept(key)
         if kept is not None:
             return _whole(kept)
         answer = await _answered(proceed, request)
@@ -103,6 +103,11 @@ class Answers:
         ]
         return hashlib.sha256(to_json(asked, fallback=str)).hexdigest()
 
+    async def _kept(self, key: str) -> KeptAnswer | None:
+        """Return a kept answer, if it may still be given: a tool that it asks for may have got an effect since."""
+        kept = await self.cache.get(key)
+        return kept if kept is not None and self._is_worth_keeping(_whole(kept)) else None
+
     async def _kept_on_the_way(self, key: str, stream: AsyncIterator[LLMChunk]) -> AsyncIterator[LLMChunk]:
         chunks: list[LLMChunk] = []
         size = 0
@@ -111,11 +116,9 @@ class Answers:
             size += len(chunk.text) + len(chunk.reasoning) + 200
             yield chunk
         # Only a stream that was read to its end comes here.
-        builder = AnswerBuilder()
-        for chunk in chunks:
-            builder.add(chunk)
-        if builder.finish_reason is not None and self._is_worth_keeping(builder.build()):
-            await self.cache.put(key, KeptAnswer(tuple(chunks)), size * 2)
+        kept = KeptAnswer(tuple(chunks))
+        if self._is_worth_keeping(_whole(kept)):
+            await self.cache.put(key, kept, size * 2)
 
     def _is_worth_keeping(self, answer: LLMAnswer) -> bool:
         if answer.finish_reason not in _KEEPABLE:
@@ -153,10 +156,12 @@ def _whole(kept: KeptAnswer) -> LLMAnswer:
     builder = AnswerBuilder()
     for chunk in kept.chunks:
         builder.add(chunk)
+    finish_reason = builder.finish_reason or ""
+    builder.finish_reason = finish_reason  # a stream without one is joined too, and is not worth keeping
     built = builder.build()
     return LLMAnswer(
         message=built.message if kept.message is None else Message(kept.message),
-        finish_reason=built.finish_reason,
+        finish_reason=finish_reason,
         reasoning=built.reasoning,
         target=kept.target,
         # Whoever passes it on writes its own id into it.

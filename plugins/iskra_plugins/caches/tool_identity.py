@@ -28,7 +28,7 @@ from pydantic import BaseModel, SecretStr
 
 from iskra_sdk import Tool
 
-_MOST_PARTS = 200_000
+_MOST_PARTS = 50_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONSTANT = (*_PLAIN, enum.Enum, PurePath, re.Pattern, tuple, frozenset, list, dict, set)
 
@@ -61,7 +61,7 @@ def _digest(tool: Tool) -> str | None:
     keys = tool.reads if callable(tool.reads) else list(tool.reads)
     try:
         form = (value.form([tool.name, tool.description, tool.parameters, tool.function, keys]), value.code())
-    except (_NoValueError, RecursionError):
+    except Exception:  # no value, or objects of a plugin that do not like to be looked at
         return None
     return sha256(repr((sys.version, form)).encode(errors="replace")).hexdigest()
 

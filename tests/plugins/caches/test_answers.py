@@ -7,7 +7,7 @@ import pytest
 
 from iskra_plugins.caches.answers import Answers, KeptAnswer
 from iskra_plugins.caches.cache import Cache
-from iskra_sdk import LLMRequest, Message, Tool, ToolCall, tool
+from iskra_sdk import LLMRequest, Message, Risk, Tool, ToolCall, tool
 from iskra_sdk.errors import LLMError, StreamInterruptedError
 from iskra_sdk.llm import Caller, LLMAnswer, LLMChunk, ToolCallDelta, Usage
 from iskra_sdk.testing import ScriptedModel
@@ -51,9 +51,10 @@ class Desk(Generic[M]):
 
     def __init__(self, model: M, shelf: Shelf | None = None, **options: Any) -> None:
         self.model = model
+        self.tools = dict(TOOLS)
         given: dict[str, Any] = {"aliases": frozenset(), "is_shared": False, **options}
         cache: Cache[KeptAnswer] = (shelf or MemoryShelf()).cache(KeptAnswer, seconds=60)
-        self.answers = Answers(cache, tools=lambda: TOOLS, **given)
+        self.answers = Answers(cache, tools=lambda: self.tools, **given)
 
     async def complete(self, request: LLMRequest) -> LLMAnswer:
         async def proceed(changed: LLMRequest) -> LLMAnswer:
@@ -139,6 +140,22 @@ async def test_what_asks_for_an_effect_is_asked_anew(shelf: Shelf) -> None:
         for _ in range(2):
             await desk.text(request(name))
         assert len(desk.model.requests) == asked, name
+
+
+async def test_an_answer_is_not_given_again_when_its_tool_has_got_an_effect(shelf: Shelf) -> None:
+    for is_whole in (False, True):
+        desk = Desk(ScriptedModel(ToolCall("c", "look"), "nothing to do"), shelf)
+        desk.answers = Answers(
+            shelf.cache(KeptAnswer), aliases=frozenset(), is_shared=False, tools=lambda now=tools: now
+        )
+        asked = request(f"{is_whole}")
+        if is_whole:
+            await desk.complete(asked)
+        else:
+            await desk.text(asked)
+        desk.tools["look"] = replace(look, risk=Risk.WRITE)
+        said = (await desk.complete(asked)).message.text if is_whole else await desk.text(asked)
+        assert said == "nothing to do"
 
 
 async def test_answers_grow_old(shelf: Shelf) -> None:
