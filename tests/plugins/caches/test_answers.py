@@ -145,9 +145,6 @@ async def test_what_asks_for_an_effect_is_asked_anew(shelf: Shelf) -> None:
 async def test_an_answer_is_not_given_again_when_its_tool_has_got_an_effect(shelf: Shelf) -> None:
     for is_whole in (False, True):
         desk = Desk(ScriptedModel(ToolCall("c", "look"), "nothing to do"), shelf)
-        desk.answers = Answers(
-            shelf.cache(KeptAnswer), aliases=frozenset(), is_shared=False, tools=lambda now=tools: now
-        )
         asked = request(f"{is_whole}")
         if is_whole:
             await desk.complete(asked)
