@@ -4,7 +4,6 @@ Recursive least squares with forgetting (Ljung, *System Identification*, 2nd ed.
 the tension falls by ``gain`` per unit of intensity.
 """
 
-import math
 from dataclasses import dataclass
 
 NOMINAL_GAIN = 1.0
@@ -12,9 +11,10 @@ GAIN_RANGE = (0.2, 2.0)
 SCALE_RANGE = (0.5, 2.0)
 INTERVENTIONS_NEEDED = 20
 _FORGETTING = 0.98
-_FIRST_VARIANCE = 1.0
+_FIRST_VARIANCE = 10.0
 _MOST_VARIANCE = 100.0
 _LEAST_CHANGE = 0.02  # of the intensity: smaller ones say nothing about the gain
+_MOST_CHANGE = 2.0
 
 
 @dataclass(slots=True)
@@ -34,11 +34,9 @@ class GainEstimate:
     def observe(self, intensity_change: float, tension_change: float) -> None:
         """Take in an intervention: how the intensity changed, and the tension once the effect had settled.
 
-        Changes that are no numbers, or too small to tell anything, are left out.
+        Changes that no intensity or tension can make, or too small ones to tell anything, are left out.
         """
-        if not (math.isfinite(tension_change) and math.isfinite(intensity_change)):
-            return
-        if abs(intensity_change) < _LEAST_CHANGE:
+        if not (_LEAST_CHANGE <= abs(intensity_change) <= _MOST_CHANGE and abs(tension_change) <= _MOST_CHANGE):
             return
         step = self.variance * intensity_change / (_FORGETTING + self.variance * intensity_change**2)
         surprise = -tension_change - self.gain * intensity_change

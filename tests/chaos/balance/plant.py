@@ -1,6 +1,6 @@
 """A conversation as control engineering sees it: chaos and stability follow the intensity slowly, late and noisily.
 
-The plant is assumed, not measured: two first-order lags with a common delay. Published ranges: rates .25 to .6 per turn,
+The plant is assumed, not measured: two first-order lags with a common delay. Rates are .25 to .6 per turn,
 gain ±50 %, delay 1 to 3 turns, noise σ .04.
 """
 
@@ -116,14 +116,16 @@ def simulate(
     before_turn: Callable[[int], None] = lambda turn: None,
     actuator: Callable[[int, float], float] = lambda turn, intensity: intensity,
     intensity: float = 0.0,
+    is_averaged: bool = True,
 ) -> Run:
-    """Close the loop: ``decide`` takes the averaged tension and returns the next intensity."""
+    """Close the loop: ``decide`` takes the averaged tension, or the latest, and returns the next intensity."""
     average = TensionAverage()
     tensions, intensities = [], []
     for turn in range(turns):
         before_turn(turn)
-        measured = average.update(*plant.turn(actuator(turn, intensity)))
-        intensity = decide(measured)
+        chaos, stability = plant.turn(actuator(turn, intensity))
+        averaged = average.update(chaos, stability)
+        intensity = decide(averaged if is_averaged else stability - chaos)
         tensions.append(plant.tension)
         intensities.append(intensity)
     return Run(tensions, intensities)
