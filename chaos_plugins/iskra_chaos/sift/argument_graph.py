@@ -3,16 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from iskra_chaos.sift.analysis import EdgeKind
 from iskra_chaos.sift.connectives import Argument, argument_in
 from iskra_chaos.sift.likeness import is_same, stem_set
 from iskra_chaos.sift.markers import Statement
 
 SEARCHED = 120
 """Facts, and steps, whose words are compared; those after them count by their marks alone."""
-
-EdgeKind = Literal["cited", "inferred", "next"]
 
 
 @dataclass(frozen=True, slots=True)

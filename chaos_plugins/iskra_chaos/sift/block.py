@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from iskra_chaos.sift.canonical_json import canonical_json
 from iskra_chaos.sift.json_bounds import MAX_BYTES, MAX_CHARACTERS, MAX_ITEMS, OutOfBoundsError, check_bounds, escaped
 from iskra_chaos.sift.refusals import BlockSchemaError
 from iskra_chaos.sift.trace import ChaosIntervention, PhaseTransition
+from iskra_chaos.sift.wire_model import WireModel
 from iskra_sdk.errors import InputTooLargeError
 
 __all__ = ["Fact", "Inference", "SIFTBlock", "Source", "Trace", "canonical_json", "content_hash", "read_block"]
@@ -22,11 +23,7 @@ Object = dict[str, JsonValue]
 Objects = Annotated[list[Object], Field(max_length=MAX_ITEMS)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Part):
+class Source(WireModel):
     """Where the content comes from and how far it can be relied on."""
 
     origin: Text = Field(default="", description="Who or what said it: `user`, `assistant(model, voice)`, a URI.")
@@ -38,7 +35,7 @@ class Source(_Part):
     chaos_sensitivity: Unit = Field(default=0.0, description="How much harm unsettling could do; chaos ends at .5.")
 
 
-class Inference(_Part):
+class Inference(WireModel):
     """What was concluded, from what, and how surely."""
 
     logic_chain: Texts = Field(
@@ -52,7 +49,7 @@ class Inference(_Part):
     chaos_potential: Unit = Field(default=0.0, description=".4 staleness + .3 contradiction + .3 openness.")
 
 
-class Fact(_Part):
+class Fact(WireModel):
     """What is known, what is not, and where something new could start."""
 
     verified_data: Texts = Field(
@@ -66,7 +63,7 @@ class Fact(_Part):
     stability_level: Unit = Field(default=0.5, description="Share of facts that are verified and uncontradicted.")
 
 
-class Trace(_Part):
+class Trace(WireModel):
     """What happened to the block. Records are added, never changed; the content hash leaves them out."""
 
     processing_history: Objects = Field(default_factory=list, description="Operations with actor, time and hashes.")
@@ -78,7 +75,7 @@ class Trace(_Part):
     )
 
 
-class SIFTBlock(_Part):
+class SIFTBlock(WireModel):
     """Source, inference, fact and trace of one turn or one span of a document.
 
     A block is at most 1,000,000 bytes as JSON, a list 1,000 items, a string 20,000 characters, and there are at most
@@ -87,10 +84,10 @@ class SIFTBlock(_Part):
     """
 
     id: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Unique id of the block.")
-    source: Source
-    inference: Inference
-    fact: Fact
-    trace: Trace
+    source: Source = Field(description="Where it comes from.")
+    inference: Inference = Field(description="What was concluded.")
+    fact: Fact = Field(description="What is known.")
+    trace: Trace = Field(description="What happened to the block.")
 
     @model_validator(mode="before")
     @classmethod

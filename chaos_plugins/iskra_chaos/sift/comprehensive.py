@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from iskra_chaos.sift.analysis import AnswerSpread, ComprehensiveAnalysis, CounterfactualFlips, DeepAnalysis
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.deep import DeepAnalysis, deep
-from iskra_chaos.sift.ethics_precheck import EthicsPrecheck, ethics_precheck
+from iskra_chaos.sift.deep import deep
+from iskra_chaos.sift.ethics_precheck import ethics_precheck
 from iskra_chaos.sift.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
 from iskra_chaos.sift.questions import asked_ids, conclusion_prompt, paraphrases
-from iskra_chaos.sift.tension import TensionChange, tension_changes
+from iskra_chaos.sift.tension import tension_changes
 from iskra_metrics.drift import drift
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.errors import IskraError
@@ -25,46 +23,6 @@ MOST_COUNTERFACTUALS = 3
 PARAPHRASES = 3
 INTENSITY = 0.5
 """Intensity that changes of tension are told for where the block recommends none."""
-
-
-class AnswerSpread(BaseModel):
-    """How far apart the answers to one question lie."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    answers: int = Field(description="Answers that came in time.")
-    clusters: list[int] = Field(description="How many answers each meaning has, in the order they came up.")
-    semantic_entropy: float = Field(ge=0, le=1, description="Entropy over the meanings: 0 all agree, 1 all differ.")
-    kernel_entropy: float = Field(ge=0, le=1, description="The same over how alike they look.")
-    conclusion: str = Field(description="The first answer of the largest cluster, at most 600 characters.")
-
-
-class CounterfactualFlips(BaseModel):
-    """Whether the conclusion changes when a fact does."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rate: float = Field(ge=0, le=1, description="Share of the tried facts whose change changes the conclusion.")
-    flipped: list[str] = Field(description="Ids of these facts.")
-    tried: list[str] = Field(description="Ids of the facts that were tried, the most needed first.")
-    by: Literal["model", "structure"] = Field(
-        description="`model`: it was asked with the fact negated. `structure`: the last step falls without the fact."
-    )
-
-
-class ComprehensiveAnalysis(DeepAnalysis):
-    """What a model makes of a block, with all that shows without one."""
-
-    seed: int = Field(description="What the paraphrases were made with.")
-    with_model: bool = Field(description="Whether a model was asked; without one, parts that need it are null.")
-    failed_samples: int = Field(ge=0, description="Calls that failed or came too late.")
-    spread: AnswerSpread | None = Field(description="How far apart the answers lie; null without two answers.")
-    counterfactuals: CounterfactualFlips | None = Field(description="Which facts decide; null where none was tried.")
-    paraphrase_robustness: float | None = Field(
-        ge=0, le=1, description="Share of paraphrased questions with the same conclusion; null where none was answered."
-    )
-    tension_changes: list[TensionChange] = Field(description="Expected per operation; a prior, not a measurement.")
-    ethics: EthicsPrecheck = Field(description="Concerns that need no review to be seen.")
 
 
 @dataclass(frozen=True, slots=True)

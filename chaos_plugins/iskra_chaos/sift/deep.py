@@ -2,12 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import JsonValue
 from pydantic_core import from_json
 
-from iskra_chaos.sift.argument_graph import ArgumentGraph, EdgeKind
+from iskra_chaos.sift.analysis import (
+    ArgumentView,
+    ConceptNovelty,
+    ContradictingPair,
+    DeepAnalysis,
+    FactSensitivity,
+    GraphEdge,
+    GraphNode,
+)
+from iskra_chaos.sift.argument_graph import ArgumentGraph
 from iskra_chaos.sift.attribution import claimed
 from iskra_chaos.sift.block import SIFTBlock, canonical_json
 from iskra_chaos.sift.block_text import statements_of, text_of
@@ -15,8 +23,8 @@ from iskra_chaos.sift.concepts import distant_pairs
 from iskra_chaos.sift.grounding import graph_of, supported_facts
 from iskra_chaos.sift.likeness import is_same, stem_set
 from iskra_chaos.sift.markers import Statement, facts_of
-from iskra_chaos.sift.surface import SurfaceAnalysis, surface
-from iskra_chaos.sift.voice_choice import VoiceChoice, choose_voice
+from iskra_chaos.sift.surface import surface
+from iskra_chaos.sift.voice_choice import choose_voice
 from iskra_metrics.claims import contradictions
 from iskra_metrics.text import cosine, stems
 from iskra_metrics.utterance import Utterance
@@ -30,79 +38,6 @@ MOST_STATEMENTS = 400
 _MOST_PAIRS = 200
 _MOST_NODES = 200  # facts and steps each that the graph and the ranking are made of
 _MOST_CONCEPT_PAIRS = 5
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GraphNode(_Part):
-    """A fact or a step of the argument."""
-
-    id: str = Field(description="f0, s1, …")
-    kind: Literal["fact", "step"] = Field(description="Which of the two.")
-    text: str = Field(description="What it says, at most 300 characters.")
-    supported: bool = Field(description="Whether a source holds it up, directly or through its premises.")
-
-
-class GraphEdge(_Part):
-    """One thing that another stands on."""
-
-    source: str = Field(description="What supports.")
-    target: str = Field(description="What is supported.")
-    kind: EdgeKind = Field(description='`cited` by a mark, `inferred` from the words, `next` for a "therefore".')
-
-
-class ArgumentView(_Part):
-    """What stands on what."""
-
-    nodes: list[GraphNode] = Field(description="Facts, then steps.")
-    edges: list[GraphEdge] = Field(description="From what supports to what is supported.")
-    cycles: list[list[str]] = Field(description="Steps that stand on one another: circular reasoning.")
-    fragile: list[str] = Field(description="Facts that a conclusion needs and one source alone tells.")
-
-
-class ContradictingPair(_Part):
-    """Two statements that cannot both hold."""
-
-    first_block: str = Field(description="Id of the block of the first statement.")
-    first: str = Field(description="Id of the first statement (f0, s1, z2).")
-    second_block: str = Field(description="Id of the block of the second statement.")
-    second: str = Field(description="Id of the second statement.")
-    kind: Literal["negation", "antonym", "number"] = Field(description="What they differ in.")
-    texts: tuple[str, str] = Field(description="What they say, at most 300 characters each.")
-
-
-class ConceptNovelty(_Part):
-    """Two concepts and how new their meeting would be."""
-
-    first: str = Field(description="A word of the block or its neighbours.")
-    second: str = Field(description="Another one.")
-    novelty: float = Field(ge=0, le=1, description="1 where they never keep the same company.")
-    in_block: bool = Field(description="Whether the block itself names both.")
-
-
-class FactSensitivity(_Part):
-    """What depends on one fact."""
-
-    fact: str = Field(description="Id of the fact.")
-    falls: list[str] = Field(description="Steps that no longer stand without it.")
-    share: float = Field(ge=0, le=1, description="Their share of the steps that stand with it.")
-    fells_conclusion: bool = Field(description="Whether the last step is among them.")
-
-
-class DeepAnalysis(SurfaceAnalysis):
-    """What a block shows among its neighbours, with all that it shows alone."""
-
-    argument: ArgumentView = Field(description="The argument graph.")
-    contradictions: list[ContradictingPair] = Field(description="Within the block, and with its neighbours.")
-    uncertainty_zones: list[dict[str, JsonValue]] = Field(description="The doubts of the block, the widest first.")
-    concept_pairs: list[ConceptNovelty] = Field(description="Concepts far from each other, the farthest first.")
-    drift_to_goal: float | None = Field(ge=0, le=1, description="1 − cosine to the goal; null without a goal.")
-    fact_ranking: list[FactSensitivity] = Field(description="Facts by how much depends on them, most first.")
-    voice: VoiceChoice = Field(description="The voice that suits.")
-    others_considered: int = Field(ge=0, description="Neighbours that were looked at.")
-    truncated: bool = Field(description="Whether something was left out because there was too much of it.")
 
 
 def deep(

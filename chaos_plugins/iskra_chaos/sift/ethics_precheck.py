@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from iskra_chaos.sift.analysis import EthicsPrecheck
 from iskra_chaos.sift.block import SIFTBlock
 from iskra_chaos.sift.block_text import text_of
 from iskra_chaos.sift.markers import canaries
 from iskra_chaos.sift.sensitivity import SENSITIVE, sensitive_topics
 from iskra_metrics.distress import in_crisis
 from iskra_metrics.utterance import Utterance
-
-
-class EthicsPrecheck(BaseModel):
-    """Concerns that need no review to be seen. No concern is no approval."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    clear: bool = Field(description="Whether nothing was found; a request is still to be reviewed.")
-    concerns: list[str] = Field(description="`crisis`, `sensitivity`, `topic:…`, `certainty`, `canary`.")
 
 
 def ethics_precheck(block: SIFTBlock, recent: Sequence[Utterance] = ()) -> EthicsPrecheck:

@@ -5,7 +5,7 @@ import math
 from datetime import datetime
 from typing import Any, NamedTuple, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from iskra_chaos.sift.block import SIFTBlock, content_hash, content_of
 from iskra_chaos.sift.canonical_json import canonical_json
@@ -28,38 +28,6 @@ class Injection(NamedTuple):
 
     block: SIFTBlock
     intervention: ChaosIntervention
-
-
-class SIFTChaosInjectionResult(BaseModel):
-    """The answer of `/sift/chaos_inject`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sift_block: SIFTBlock = Field(description="The block with the elements; a shadow copy for `contradiction_points`.")
-    intervention: ChaosIntervention = Field(description="What was changed, with the patches there and back.")
-    injection_type: InjectionType = Field(description="What kind of element was injected.")
-    added_paths: list[str] = Field(description="JSON Pointers that the injection wrote to.")
-    chaos_potential_before: float = Field(ge=0, le=1, description="The potential that the block stated before.")
-    chaos_potential_after: float = Field(ge=0, le=1, description="The potential that it states now.")
-    confidence_before: float = Field(ge=0, le=1, description="The confidence before.")
-    confidence_after: float = Field(ge=0, le=1, description="The confidence now.")
-    verify: str = Field(description="The effect that shows in the answer when the injection works.")
-
-    @classmethod
-    def of(cls, before: SIFTBlock, injection: Injection) -> "SIFTChaosInjectionResult":
-        """Return an injection as it goes over the wire."""
-        block, intervention = injection
-        return cls(
-            sift_block=block,
-            intervention=intervention,
-            injection_type=intervention.injection_type,
-            added_paths=[step.path for step in intervention.forward],
-            chaos_potential_before=before.inference.chaos_potential,
-            chaos_potential_after=block.inference.chaos_potential,
-            confidence_before=before.inference.confidence_level,
-            confidence_after=block.inference.confidence_level,
-            verify=intervention.verify,
-        )
 
 
 def inject(
@@ -214,7 +182,7 @@ def _with_record(
     try:
         return SIFTBlock.model_validate({"id": name, **content, "trace": trace})
     except ValidationError as exc:
-        reasons = "; ".join(error["msg"] for error in exc.errors()[:3])
+        reasons = "; ".join(error["msg"].removeprefix("Value error, ") for error in exc.errors()[:3])
         raise InjectionBoundError("block_size", f"the block would no longer fit its schema: {reasons}.") from exc
 
 

@@ -1,7 +1,6 @@
 """How alike two short statements are."""
 
 import re
-from collections.abc import Iterable
 
 from iskra_metrics.text import stems
 
@@ -47,8 +46,3 @@ def farthest_first(sets: list[frozenset[str]], wanted: int, start: int = 0) -> l
         chosen.append(best)
         nearest = [max(old, jaccard(each, sets[best])) for old, each in zip(nearest, sets, strict=True)]
     return chosen
-
-
-def union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
-    """Return all stems of several statements."""
-    return frozenset().union(*sets)

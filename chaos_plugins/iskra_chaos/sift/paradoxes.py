@@ -12,19 +12,19 @@ EDGE_CASE = 0.4
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
-def paradox_seed(material: Material, claim: Claim) -> str:
-    """Return a hypothesis that holds a claim and its counter-claim together.
+def paradox_seed(material: Material, claim: Claim, position: int) -> str:
+    """Return a hypothesis that holds a claim and its counter-claim together; ``position`` varies the condition.
 
     The strongest counter-claim is a statement of the block that contradicts the claim; else it is a limiting case at
     low intensity, and the claim's negation at a higher one.
     """
     rival = _rival(material, claim)
     if rival is not None:
-        counter, condition = rival.quote, _when_rivals_agree(material)
+        counter, condition = rival.quote, _when_rivals_agree(material, position)
     elif material.intensity < EDGE_CASE:
         counter, condition = _limiting_case(material, claim)
     else:
-        counter, condition = negate(claim.quote), _when_opposites_agree(material)
+        counter, condition = negate(claim.quote), _when_opposites_agree(material, position)
     text = material.said(
         f'Claim: "{claim.quote}" — Counter: "{counter}" — Both hold if: {condition}',
         f"Тезис: «{claim.quote}» — Возражение: «{counter}» — Оба верны, если: {condition}",
@@ -66,19 +66,20 @@ def _limiting_case(material: Material, claim: Claim) -> tuple[str, str]:
     )
 
 
-def _when_rivals_agree(material: Material) -> str:
-    return material.shuffled(
+def _when_rivals_agree(material: Material, position: int) -> str:
+    conditions = material.shuffled(
         [
             material.said("they speak of different moments", "они говорят о разных моментах"),
             material.said("they speak of different parts of the whole", "они говорят о разных частях целого"),
             material.said("they use one word in two senses", "одно слово взято в двух смыслах"),
         ],
         "rivals",
-    )[0]
+    )
+    return conditions[position % len(conditions)]
 
 
-def _when_opposites_agree(material: Material) -> str:
-    return material.shuffled(
+def _when_opposites_agree(material: Material, position: int) -> str:
+    conditions = material.shuffled(
         [
             material.said("the one holds now and the other later", "одно верно сейчас, а другое потом"),
             material.said("the one holds for few and the other for many", "одно верно для немногих, другое для многих"),
@@ -89,4 +90,5 @@ def _when_opposites_agree(material: Material) -> str:
             material.said("what it stands on is only assumed", "то, на чём оно стоит, лишь предположено"),
         ],
         "opposites",
-    )[0]
+    )
+    return conditions[position % len(conditions)]

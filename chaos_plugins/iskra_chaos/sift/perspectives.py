@@ -7,7 +7,7 @@ from typing import Literal
 from iskra_chaos.sift.grounding import graph_of, supported_facts
 from iskra_chaos.sift.markers import main_chain, tagged, with_references
 from iskra_chaos.sift.material import Claim, Material
-from iskra_metrics.claims import contradictions, hedge_rate, negate
+from iskra_metrics.claims import hedge_rate, negate
 
 LONGEST_BRANCH = 6
 """Steps that are told again, the last ones of the chain."""
@@ -40,7 +40,6 @@ _LENSES = (
     Lens("time", "a year from now", "через год"),
     Lens("time", "when all of it is to be undone", "когда всё это придётся отменить"),
     Lens("voice", "as Kain would put it, by its price", "словами Кайна, через цену"),
-    Lens("voice", "as Pino would put it, upside down", "словами Пино, наоборот"),
     Lens("voice", "as Sam would put it, in order", "словами Сэма, по порядку"),
 )
 
@@ -64,13 +63,13 @@ def branch(material: Material, lens: Lens, name: str) -> list[str]:
         other = _scaled(conclusion.quote, lens)
         other = other if other != conclusion.quote else negate(conclusion.quote)
         ending = material.said(
-            f'The conclusion differs {view}: "{other}", because {why}',
-            f"Вывод {view} другой: «{other}», потому что {why}",
+            f'The conclusion ({view}) differs: "{other}", because {why}',
+            f"Вывод ({view}) другой: «{other}», потому что {why}",
         )
     else:
         ending = material.said(
-            f'The conclusion stays {view}: "{conclusion.quote}", because {why}',
-            f"Вывод {view} тот же: «{conclusion.quote}», потому что {why}",
+            f'The conclusion ({view}) stays: "{conclusion.quote}", because {why}',
+            f"Вывод ({view}) тот же: «{conclusion.quote}», потому что {why}",
         )
     return [tagged(text, "HYP", name, lens.kind) for text in (*told, with_references(ending, [conclusion.id]))]
 
@@ -86,13 +85,21 @@ def _verdict(material: Material, lens: Lens, conclusion: Claim) -> tuple[bool, s
         if _TIME.search(step.text) or hedge_rate(step.text):
             return True, material.said("it speaks of a moment that passes", "он говорит о моменте, который пройдёт")
         return False, material.said("nothing in it bears a date", "ничто в нём не привязано ко времени")
+    graph, facts = graph_of(material.block), supported_facts(material.block)
+    standing = graph.standing(facts)
     if lens.kind == "stakeholder":
-        if step.id not in graph_of(material.block).standing(supported_facts(material.block)):
+        if step.id not in standing:
             return True, material.said("no supported fact is shown to them", "подтверждённого факта им не показано")
         return False, material.said("its facts hold for anybody", "его факты верны для любого")
-    if any(contradictions([step.text, claim.text]) for claim in material.claims if claim.id != step.id):
-        return True, material.said("the block itself contradicts it", "сам блок ему противоречит")
-    return False, material.said("nothing in the block speaks against it", "ничто в блоке ему не возражает")
+    if "Kain" in lens.english:
+        pillar = next((fact for fact in sorted(facts) if step.id in standing - graph.standing(facts - {fact})), "")
+        if pillar:
+            return True, material.said(f"it falls with {pillar} alone", f"он падает вместе с одним {pillar}")
+        return False, material.said("no single fact is its price", "ни один отдельный факт ему не цена")
+    gap = next((name for name in graph.steps if name not in standing), "")
+    if gap:
+        return True, material.said(f"the order breaks at {gap}", f"порядок рвётся на {gap}")
+    return False, material.said("each step stands on one before it", "каждый шаг опирается на предыдущий")
 
 
 def _scaled(text: str, lens: Lens) -> str:

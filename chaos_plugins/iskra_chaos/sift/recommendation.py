@@ -1,23 +1,10 @@
 """What to do with a block, by its staleness, contradictions, openness and sensitivity."""
 
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
-
+from iskra_chaos.sift.analysis import Band, Operation, Recommendation
 from iskra_chaos.sift.potential import ChaosPotential
 from iskra_chaos.sift.sensitivity import SENSITIVE
 from iskra_chaos.sift.trace import InjectionType
 from iskra_metrics.text import Language
-
-Operation = Literal[
-    "micro_disturbance",
-    "pattern_break",
-    "paradox_generation",
-    "fire_reset",
-    "quantum_flux",
-    "emergent_stimulation",
-]
-Band = Literal["paradox", "disturbance", "maintenance"]
 
 HIGH, MIDDLE = 0.7, 0.4
 """Potential above which a paradox, or a disturbance, is worth it."""
@@ -33,17 +20,6 @@ _WHY = {
     "contradiction": ("statements contradict each other", "утверждения противоречат друг другу"),
     "open": ("much is open and little is linked", "многое открыто и мало связано"),
 }
-
-
-class Recommendation(BaseModel):
-    """An operation and an injection that would fit, or none of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    operation: Operation | None = Field(description="The operation that fits; null where nothing should be unsettled.")
-    injection: InjectionType | None = Field(description="The injection that fits; null with the operation.")
-    intensity: float | None = Field(ge=0.1, le=1, description="How much; at most staleness + .3 where it is stale.")
-    why: str = Field(description="The reason, in the language of the block.")
 
 
 def band_of(potential: float) -> Band:

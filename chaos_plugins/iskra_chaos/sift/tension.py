@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from iskra_chaos.sift.recommendation import Operation
+from iskra_chaos.sift.analysis import Operation, TensionChange
 from iskra_metrics.chaos import chaos
 from iskra_metrics.reading import Reading, reading
 from iskra_metrics.stability import stability
@@ -21,18 +19,6 @@ EXPECTED: dict[Operation, dict[str, float]] = {
     "quantum_flux": {"staleness": -0.40, "drift": 0.10, "volatility": 0.20},
     "emergent_stimulation": {"staleness": -0.40, "drift": 0.15, "volatility": 0.10},
 }
-
-
-class TensionChange(BaseModel):
-    """What one operation is expected to do."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    operation: Operation = Field(description="The operation.")
-    intensity: float = Field(ge=0.1, le=1, description="At which intensity.")
-    before: float = Field(ge=-1, le=1, description="Tension now: stability − chaos.")
-    after: float = Field(ge=-1, le=1, description="Tension expected afterwards.")
-    change: float = Field(ge=-2, le=2, description="The difference; below zero is looser.")
 
 
 def tension_changes(

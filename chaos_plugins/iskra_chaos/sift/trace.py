@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
+
+from iskra_chaos.sift.wire_model import WireModel
 
 InjectionType = Literal[
     "paradox_seeds", "perspective_shifts", "contradiction_points", "uncertainty_zones", "emergence_triggers"
@@ -14,11 +16,7 @@ ContentHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(max_length=200)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PatchStep(_Record):
+class PatchStep(WireModel):
     """One operation of a JSON Patch (RFC 6902) on a block; injections never move, copy or test."""
 
     op: Literal["add", "remove", "replace"] = Field(description="What is done at `path`.")
@@ -31,7 +29,7 @@ class PatchStep(_Record):
         return operation if self.op == "remove" else {**operation, "value": self.value}
 
 
-class ChaosIntervention(_Record):
+class ChaosIntervention(WireModel):
     """One change that was made to a block on purpose, or the taking back of one."""
 
     id: Name = Field(description="Unique within the block.")
@@ -52,7 +50,7 @@ class ChaosIntervention(_Record):
     reverts: Name = Field(default="", description="Id of the intervention that this record takes back; else empty.")
 
 
-class PhaseTransition(_Record):
+class PhaseTransition(WireModel):
     """A change of a block, or of the conversation it is from, from one phase to another."""
 
     from_phase: Phase = Field(description="The phase that ended.")
@@ -67,7 +65,7 @@ class PhaseTransition(_Record):
     )
 
 
-class ProcessingRecord(_Record):
+class ProcessingRecord(WireModel):
     """One entry of `processing_history` as we write it; entries of others may hold other members."""
 
     op: Name = Field(description="What was done, e.g. `build`, `inject:paradox_seeds`, `revert`.")

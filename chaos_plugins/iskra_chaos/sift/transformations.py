@@ -17,7 +17,7 @@ from iskra_chaos.sift.perspectives import branch, lenses
 from iskra_chaos.sift.refusals import InjectionBoundError
 from iskra_chaos.sift.sensitivity import SENSITIVE
 from iskra_chaos.sift.trace import InjectionType
-from iskra_metrics.claims import negate
+from iskra_metrics.claims import contradictions, negate
 
 MOST: dict[InjectionType, int] = {
     "paradox_seeds": 3,
@@ -52,7 +52,8 @@ VERIFY: dict[InjectionType, str] = {
 }
 """The effect that shows whether an injection worked."""
 
-_NUMBER = re.compile(r"\d+")
+# A number with a unit behind it, the last one first: numbers before a verb are often names, as in "node 3 holds".
+_QUANTITY = re.compile(r"(?<![\w.,])\d{1,15}(?=\s*%|\s+[^\W\d_])")
 
 Content = dict[str, Any]
 Item = TypeVar("Item")
@@ -78,7 +79,9 @@ def _paradox_seeds(material: Material, content: Content) -> Content:
     free = [claim for claim in material.claims if claim.id not in seeded_claims(material)]
     chosen = material.shuffled(_some(free, "paradox_seeds"), "claim")[:wanted]
     inference = content["inference"]
-    inference["paradoxical_elements"] += [paradox_seed(material, claim) for claim in chosen]
+    inference["paradoxical_elements"] += [
+        paradox_seed(material, claim, position) for position, claim in enumerate(chosen)
+    ]
     inference["chaos_potential"] = round(min(1.0, inference["chaos_potential"] + RISE * len(chosen)), 6)
     used = {source for source, _, _ in graph_of(material.block).edges()}
     touched = sum(claim.id in used for claim in chosen)
@@ -106,11 +109,11 @@ def _contradiction_points(material: Material, content: Content) -> Content:
 
 
 def _falsehood(claim: Claim) -> str:
-    number = _NUMBER.search(claim.quote)
-    if number is None or len(number.group()) > 15:
-        return negate(claim.quote)
-    wrong = str(int(number.group()) * 10 + 7)
-    return claim.quote[: number.start()] + wrong + claim.quote[number.end() :]
+    for number in reversed(list(_QUANTITY.finditer(claim.quote))):
+        wrong = claim.quote[: number.start()] + str(int(number.group()) * 10 + 7) + claim.quote[number.end() :]
+        if contradictions([claim.quote, wrong]):
+            return wrong
+    return negate(claim.quote)
 
 
 def _uncertainty_zones(material: Material, content: Content) -> Content:

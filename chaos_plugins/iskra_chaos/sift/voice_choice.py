@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from iskra_chaos.sift.analysis import VoiceChoice
 from iskra_metrics.clarity import clarity
 from iskra_metrics.distress import in_crisis
 from iskra_metrics.drift import drift
@@ -29,15 +28,6 @@ _WHY = {
     "slightly_stale": ("the conversation begins to repeat itself", "разговор начинает повторяться"),
     "balanced": ("nothing stands out", "ничего не выделяется"),
 }
-
-
-class VoiceChoice(BaseModel):
-    """A voice and the reason for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    voice: str = Field(description="Id of the voice: kain, pino, sam, anhantha, hundun, iskriv or iskra.")
-    why: str = Field(description="The reason, in the language of the block.")
 
 
 def choose_voice(

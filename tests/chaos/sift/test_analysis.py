@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from chaos.sift.sift_blocks import english_block, russian_block
-from iskra_chaos.sift.analysis_result import ChaosAnalysisResult
+from iskra_chaos.sift.analysis import ChaosAnalysisResult
 from iskra_chaos.sift.block import SIFTBlock, read_block
 from iskra_chaos.sift.deep import deep
 from iskra_chaos.sift.injection import inject

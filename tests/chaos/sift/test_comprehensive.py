@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.sift.sift_blocks import english_block, russian_block
-from iskra_chaos.sift.analysis_result import ChaosAnalysisResult
+from iskra_chaos.sift.analysis import ChaosAnalysisResult, ComprehensiveAnalysis
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.comprehensive import ComprehensiveAnalysis, comprehensive
+from iskra_chaos.sift.comprehensive import comprehensive
 from iskra_chaos.sift.deep import deep
 from iskra_chaos.sift.injection import inject
 from iskra_chaos.sift.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
