@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from iskra_metrics.instructions import is_instruction
 from iskra_metrics.reading import Reading, clamp, reading
 from iskra_metrics.text import excerpt, normal, sentences, tokens
 from iskra_metrics.utterance import Utterance, spoken
@@ -28,14 +29,6 @@ _CONFUSED = re.compile(
     r"confus\w+|unclear|don't (?:understand|get it|follow)|do not understand|didn't (?:understand|get)|not clear|"
     r"what do you mean|lost me|makes no sense|doesn't make sense|i'm lost|huh|come again|can you (?:clarify|"
     r"rephrase))\b|\?\?"
-)
-_NEXT_STEP = re.compile(
-    r"^(?:далее|дальше|затем|теперь|сначала|начни\w*|сделай\w*|запусти\w*|проверь\w*|попробуй\w*|напиши\w*|"
-    r"пришли\w*|открой\w*|"
-    r"next|then|now|first|finally|start|try|run|check|open|send|tell|add|install|restart|please)\b"
-    r"|\b(?:следующ\w+ шаг\w*|давай(?:те)?|предлагаю|осталось|можешь|можете|let's|let us|next steps?|i suggest|"
-    r"i recommend|"
-    r"you can|you could|i will now|i'll now|todo)\b"
 )
 _LAST_SENTENCES = 3
 
@@ -100,7 +93,7 @@ def _defined_terms(answers: Sequence[str], said_before: set[str]) -> float:
 def _has_next_step(text: str) -> bool:
     if text.rstrip(" *_\n").endswith("?"):
         return True
-    return any(_NEXT_STEP.search(_plain(sentence)) for sentence in sentences(text)[-_LAST_SENTENCES:])
+    return any(is_instruction(sentence) for sentence in sentences(text)[-_LAST_SENTENCES:])
 
 
 def _plain(text: str) -> str:

@@ -22,7 +22,8 @@ MOST_STATEMENTS = 200
 """Statements that are compared; of more, the last ones."""
 
 LEAST_SHARED = 2
-LEAST_OVERLAP = 0.5
+LEAST_OF_SHORTER, LEAST_OF_LONGER = 0.5, 0.35
+"""Shares of the content stems of two statements that both have, for them to be about the same thing."""
 
 _PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_][^\W_]*(?:['’][^\W\d_]+)?|[,;:()—–]|[%$€₽£]")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
@@ -58,7 +59,8 @@ class _Claim:
 def contradictions(statements: Sequence[str]) -> list[Contradiction]:
     """Return the pairs that share two content stems or more and differ in polarity, an antonym or a number.
 
-    The shared stems are at least half of those of the shorter statement. Questions claim nothing and are left out. A
+    The shared stems are at least half of those of the shorter statement, and a third of those of the longer.
+    Questions claim nothing and are left out. A
     pair is reported once, in the order of its statements.
     """
     offset = max(0, len(statements) - MOST_STATEMENTS)
@@ -85,8 +87,8 @@ def contradictions(statements: Sequence[str]) -> list[Contradiction]:
 
 def _difference(a: _Claim, b: _Claim) -> Kind | None:
     shared = a.content & b.content
-    shorter = min(len(a.content), len(b.content))
-    if len(shared) < LEAST_OVERLAP * shorter:
+    shorter, longer = sorted((len(a.content), len(b.content)))
+    if len(shared) < max(LEAST_OF_SHORTER * shorter, LEAST_OF_LONGER * longer):
         return None
     if a.years and b.years and a.years.isdisjoint(b.years):
         return None  # what held in one year need not hold in another

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from iskra_metrics.civility import distrust, insults
 from iskra_metrics.claims import hedges
+from iskra_metrics.instructions import is_instruction
 from iskra_metrics.reading import Reading, reading
 from iskra_metrics.text import excerpt, sentences, stems, tokens
 from iskra_metrics.utterance import Utterance, spoken
@@ -15,23 +16,25 @@ START = 0.80
 """Trust where nothing speaks for it or against it."""
 
 _SUPPORTED = 0.5  # share of a claim's stems that one source holds
+_PRIOR_CLAIMS = 2  # claims of which .80 are grounded, counted along, so that one claim does not decide
 _DISTRUST_COST = 0.15
 _MOST_DISTRUST = 3
 _SHORTEST_QUOTE = 3  # words; shorter quotation marks hold names and terms
 
 _QUOTE = re.compile(r"«([^«»]{1,400})»|“([^“”]{1,400})”|\"([^\"\n]{1,400})\"|^>[ \t]*(.{1,400})$", re.MULTILINE)
-_CHECKABLE = re.compile(r"\d|`[^`]+`|https?://|(?<=[^\W\d_] )[A-ZА-ЯЁ][^\W\d_]{2,}")
+_CHECKABLE = re.compile(r"\d|https?://|(?<=[^\W\d_] )[A-ZА-ЯЁ][^\W\d_]{2,}")
 _NUMBER = re.compile(r"\d+")
 
 
 def trust(conversation: Sequence[Utterance]) -> Reading:
     """Return .40 grounded + .35 faithful + .25 civil, less .15 for each of at most three words of distrust.
 
-    ``grounded`` is the share of the assistant's checkable claims (sentences with a number, a name, code or an address)
-    which are hedged, or whose numbers and half of whose stems are found in one earlier message of the user or a tool;
-    ``faithful`` the share of its quotations of three words or more that stand word for word in an earlier message;
-    ``civil`` one less the share of messages with an insult. A share of nothing is .80. The assistant's last eight turns
-    count, against the whole conversation. Parts: these three, ``distrust`` (a count), ``claims`` and ``quotes``.
+    ``grounded`` is the share of the assistant's checkable claims (sentences with a number, a name or an address that
+    ask and order nothing) which are hedged, or whose numbers and half of whose stems are found in one earlier message
+    of the user or a tool; ``faithful`` the share of its quotations of three words or more that stand word for word in
+    an earlier message; ``civil`` one less the share of messages with an insult. A share of nothing is .80. The
+    assistant's last eight turns count, against the whole conversation. Parts: these three, ``distrust`` (a count),
+    ``claims`` and ``quotes``.
     """
     recent = conversation[-4 * WINDOW :]
     supported = claims = found = quotes = 0
@@ -46,7 +49,7 @@ def trust(conversation: Sequence[Utterance]) -> Reading:
         text = excerpt(answer.text)
         sources = [earlier for earlier in recent[:position] if earlier.role != "assistant"]
         for sentence in sentences(text):
-            if _CHECKABLE.search(sentence) and not sentence.endswith("?"):
+            if _CHECKABLE.search(sentence) and not sentence.endswith("?") and not is_instruction(sentence):
                 claims += 1
                 supported += is_grounded(sentence, [source.text for source in sources])
         for quote in quotations(text):
@@ -56,7 +59,7 @@ def trust(conversation: Sequence[Utterance]) -> Reading:
     rude = sum(bool(insults(turn.text)) for turn in turns)
     doubted = sum(len(distrust(turn.text)) for turn in turns if turn.role == "user")
     parts = {
-        "grounded": supported / claims if claims else START,
+        "grounded": (supported + _PRIOR_CLAIMS * START) / (claims + _PRIOR_CLAIMS),
         "faithful": found / quotes if quotes else START,
         "civil": 1.0 - rude / len(turns) if turns else 1.0,
         "distrust": float(doubted),

@@ -95,6 +95,24 @@ def test_results_of_tools_are_passed_over() -> None:
     assert staleness([*window, result, result, result]) == staleness(window)
 
 
+def test_answers_stay_stale_while_the_user_asks_anew() -> None:
+    answer = "Похоже, тест не передаёт токен. Добавьте заголовок и запустите его снова."
+    questions = subjects("russian")[5]
+    window = dialogue([text for question in questions[:4] for text in (question, answer)])
+
+    assert staleness(window).value > 0.55
+    assert staleness([*window, Utterance("user", questions[4])]).value > 0.55
+
+
+def test_two_fresh_turns_end_the_staleness_of_the_latest_turn() -> None:
+    window = stale("english", random.Random(8))
+    first, second = subjects("english")[0][:2]
+
+    parts = staleness([*window, Utterance("user", first), Utterance("assistant", second)]).parts
+
+    assert parts["history_gain"] + parts["self_bleu"] + parts["closest"] < 0.3
+
+
 def test_short_agreement_repeats_nothing() -> None:
     window = healthy("english", random.Random(6))
     agreed = [turn for one in window for turn in (one, Utterance("user", "Yes, go on."))]

@@ -29,15 +29,15 @@ def test_claims_that_a_tool_result_holds_are_grounded() -> None:
     grounded = trust(say(asked, result, "assistant: In module billing 3 tests failed."))
     invented = trust(say(asked, result, "assistant: In module billing 17 tests failed."))
 
-    assert grounded.parts["grounded"] == 1.0
-    assert invented.parts["grounded"] == 0.0
-    assert grounded.value - invented.value == pytest.approx(0.40)
+    assert grounded.parts["grounded"] == pytest.approx((1 + 2 * START) / 3)
+    assert invented.parts["grounded"] == pytest.approx(2 * START / 3)
+    assert grounded.value - invented.value == pytest.approx(0.40 / 3)
 
 
 def test_what_comes_later_grounds_nothing() -> None:
     read = trust(say("user: how many tests failed?", "assistant: 3 tests failed.", "tool: 3 tests failed"))
 
-    assert read.parts["grounded"] == 0.0
+    assert read.parts["grounded"] == pytest.approx(2 * START / 3)
 
 
 def test_a_hedged_claim_is_honest_without_a_source() -> None:
@@ -97,3 +97,10 @@ def test_words_that_only_resemble_insults_are_none(text: str) -> None:
 @pytest.mark.parametrize("text", ["ты врёшь", "Я вам не верю", "You made that up", "that's not true", "это выдумка"])
 def test_distrust_is_heard(text: str) -> None:
     assert distrust(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Wait 10 seconds.", "2. Call it 3 times.", "Проверьте порт 8000.", "Is it port 8000?"]
+)
+def test_orders_and_questions_claim_nothing(text: str) -> None:
+    assert trust(say("user: hello", f"assistant: {text}")).parts["claims"] == 0.0
