@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.experiments.experiment_documents import DOCUMENTS, call, experiment, http
+from iskra_chaos.experiments.document import MAX_BYTES, Experiment
+from iskra_chaos.experiments.errors import ExperimentError
+
+VALID: dict[str, Any] = {"title": "t", "description": "d", "method": []}
+PROBE = call("p", "server_answers", tolerance=True)
+
+
+def iskra(**block: Any) -> dict[str, Any]:
+    return {**VALID, "extensions": [{"name": "iskra", **block}]}
+
+
+def test_a_json_document_is_read_unchanged() -> None:
+    path = DOCUMENTS / "checkout.json"
+    read = Experiment.from_file(path)
+    assert read.document == json.loads(path.read_bytes())
+    assert read.hypothesis is not None
+    assert read.resolve(read.hypothesis.probes)[0].name == "shop-answers"
+    assert read.resolve(read.method)[1] is read.resolve(read.hypothesis.probes)[0]
+    assert read.contributions == {"reliability": "high", "security": "none"}
+
+
+def test_a_yaml_document_is_read_with_its_anchors() -> None:
+    read = Experiment.from_file(DOCUMENTS / "tolerances.yaml")
+    assert read.hypothesis is not None
+    assert len(read.hypothesis.probes) == 11
+    assert read.runtime.hypothesis.strategy == "after-method-only"
+    assert read.runtime.rollbacks.strategy == "always"
+
+
+def test_what_other_tools_add_is_kept() -> None:
+    document = {**VALID, "x-owner": "us", "extensions": [{"name": "chatops", "room": 7}]}
+    read = Experiment.from_document(document)
+    assert read.model_dump()["x-owner"] == "us"
+    assert not read.iskra.faults
+
+
+def test_every_activity_that_could_run_is_listed() -> None:
+    judged = call("judged", "server_answers", tolerance={"type": "probe", **call("inner", "p99")})
+    undo = {"an action": call("undo it", "wait", kind="action")}
+    read = experiment(
+        method=[call("an action", "wait", kind="action"), judged],
+        rollbacks=[call("back", "wait", kind="action")],
+        configuration={"found": call("a probe for configuration", "p99")},
+        iskra={
+            "undo": undo,
+            "expect": [call("expected", "p99", tolerance=1)],
+            "guards": [{"name": "g", "probe": call("watched", "p99"), "tolerance": 1}],
+        },
+    )
+    names = {activity.name for activity in read.activities()}
+    assert names == {
+        "an action", "judged", "inner", "back", "a probe for configuration", "undo it", "expected", "watched"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ([], "an object"),
+        ({"description": "d", "method": []}, "title"),
+        ({"title": "t", "description": "d"}, "method"),
+        ({**VALID, "method": [{"type": "action", "name": "x"}]}, "provider"),
+        ({**VALID, "method": [{"ref": "nobody"}]}, "leads to no activity"),
+        ({**VALID, "method": [{**PROBE, "type": "guess"}]}, "type"),
+        ({**VALID, "method": [{**PROBE, "provider": {"type": "ssh"}}]}, "provider"),
+        ({**VALID, "steady-state-hypothesis": {"title": "h", "probes": [http("x", "u")]}}, "no tolerance"),
+        ({**VALID, "steady-state-hypothesis": {"probes": []}}, "title"),
+        ({**VALID, "method": [{**PROBE, "tolerance": {"type": "regex", "pattern": "("}}]}, "regular expression"),
+        ({**VALID, "runtime": {"hypothesis": {"strategy": "sometimes"}}}, "strategy"),
+        ({**VALID, "extensions": [{"name": "iskra"}, {"name": "iskra"}]}, "more than once"),
+        (iskra(gaurds=[]), "gaurds"),
+        (iskra(guards=[{"name": "g"}]), "either a probe or a measure"),
+        (iskra(guards=[{"name": "g", "measure": "p99"}]), "needs a bound"),
+        (iskra(guards=[{"name": "g", "measure": "p99", "most": 1}]), "need a `load`"),
+        (iskra(guards=[{"name": "g", "probe": call("p", "p99")}]), "needs a tolerance"),
+        (iskra(load={"path": "/"}), "duration"),
+        (iskra(load={"path": "http://elsewhere/", "requests": 1}), "path"),
+        (iskra(load={"requests": 1, "clients": 100_000}), "clients"),
+        (iskra(load={"requests": 10**9}), "requests"),
+        (iskra(load={"requests": 1}, sequential={"p0": 0.5, "p1": 0.1}), "below p1"),
+        (iskra(faults=[{"point": "x", "kind": "y", "ttl": 3600}]), "ttl"),
+        (iskra(faults=[{"point": "x", "kind": "y", "scope": {"share": 0}}]), "share"),
+        (iskra(undo={"nothing": PROBE}), "could be undone"),
+        (iskra(expect=[call("p", "p99")]), "no tolerance"),
+        (iskra(time_limit=float("inf")), "time_limit"),
+    ],
+)
+def test_what_is_no_experiment_is_refused_with_the_place(document: object, text: str) -> None:
+    with pytest.raises(ExperimentError, match=text):
+        Experiment.from_document(document)
+
+
+def test_a_mistake_does_not_quote_secrets() -> None:
+    with pytest.raises(ExperimentError) as caught:
+        Experiment.from_document({**VALID, "secrets": "my-secret-value"})
+    assert "my-secret-value" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("a.json", b"{", "no JSON"),
+        ("a.json", b"\xff", "no JSON"),
+        ("a.yaml", b"a: [", "no YAML"),
+        ("a.yml", b"!!python/object/apply:os.getcwd []", "no YAML"),
+        ("a.json", b" " * (MAX_BYTES + 1), "larger than"),
+    ],
+)
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, content: bytes, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ExperimentError, match=text):
+        Experiment.from_file(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"gone\.yaml cannot be read"):
+        Experiment.from_file(tmp_path / "gone.yaml")

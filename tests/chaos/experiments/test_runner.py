@@ -1,0 +1,327 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.experiments.experiment_documents import (
+    DOCUMENTS,
+    SAMPLES,
+    break_it,
+    call,
+    experiment,
+    http,
+    mend_it,
+)
+from chaos.experiments.target_server import TargetServer
+from iskra_chaos.experiments.allow_list import AllowList
+from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.journal import Journal
+from iskra_chaos.experiments.runner import Runner
+
+
+def kinds(journal: Journal, kind: str) -> list[tuple[str, str]]:
+    return [(entry["name"], entry["text"]) for entry in journal.own["timeline"] if entry["kind"] == kind]
+
+
+async def test_a_chaos_toolkit_experiment_in_json_runs_unchanged(target: TargetServer, tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    runner = Runner(
+        target.url,
+        "t",
+        allow=AllowList([SAMPLES], processes=True),
+        journal_path=path,
+        given={"pause": 0.01},
+        environment={"TARGET_URL": target.url, "SHOP_TOKEN": "very-secret-token"},
+        handle_signals=False,
+    )
+    journal = await runner.run(Experiment.from_file(DOCUMENTS / "checkout.json"))
+    assert journal.verdict == "held", journal.reasons
+    assert [record["activity"]["name"] for record in journal.document["run"]] == [
+        "slow-down-prices", "shop-answers", "what-python-says"
+    ]  # fmt: skip
+    assert journal.document["run"][2]["output"]["stdout"] == "42\n"
+    assert target.state.bodies == [{"seconds": 5, "note": "inline-secret-value"}]
+    assert "price-delay" not in target.state.values
+    assert [control["name"] for control in journal.own["controls_not_run"]] == ["tracing", "wait-a-bit"]
+    written = path.read_text(encoding="utf-8")
+    assert "very-secret-token" not in written
+    assert "inline-secret-value" not in written
+
+
+async def test_a_journal_has_what_chaos_toolkit_tools_read(target: TargetServer, runner: Runner) -> None:
+    journal = (await runner.run(experiment(target.url, [break_it(target.url)], [mend_it(target.url)]))).document
+    keys = {"chaoslib-version", "platform", "node", "experiment", "start", "status", "deviated", "steady_states", "run"}
+    assert keys | {"rollbacks", "end", "duration"} <= journal.keys()
+    assert (journal["status"], journal["deviated"]) == ("failed", True)
+    assert journal["steady_states"]["before"]["steady_state_met"] is True
+    assert journal["steady_states"]["after"]["steady_state_met"] is False
+    record = journal["rollbacks"][0]
+    assert {"activity", "output", "status", "start", "end", "duration"} <= record.keys()
+
+
+async def test_every_kind_of_tolerance_in_a_yaml_document(target: TargetServer) -> None:
+    runner = Runner(
+        target.url,
+        "t",
+        allow=AllowList([SAMPLES], processes=True),
+        environment={"TARGET_URL": target.url},
+        handle_signals=False,
+    )
+    journal = await runner.run(Experiment.from_file(DOCUMENTS / "tolerances.yaml"))
+    assert journal.verdict == "held", journal.reasons
+    assert journal.document["steady_states"]["before"] is None
+    probes = journal.document["steady_states"]["after"]["probes"]
+    assert [probe["tolerance_met"] for probe in probes] == [True] * 11
+
+
+async def test_a_system_that_leaves_its_steady_state_has_deviated(target: TargetServer, runner: Runner) -> None:
+    journal = await runner.run(experiment(target.url, [break_it(target.url)], [mend_it(target.url)]))
+    assert journal.verdict == "deviated"
+    assert "After the method" in journal.reasons[0]
+    assert target.state.values["health"] == "good"
+    assert journal.own["steady_state_after_rollback"]["steady_state_met"] is True
+
+
+async def test_a_rollback_that_breaks_the_system_is_found(target: TargetServer, runner: Runner) -> None:
+    journal = await runner.run(experiment(target.url, [], [break_it(target.url)]))
+    assert journal.verdict == "deviated"
+    assert "did not come back" in journal.reasons[0]
+
+
+async def test_the_steady_state_may_take_its_time_to_come_back(target: TargetServer, runner: Runner) -> None:
+    async def mend() -> None:
+        await asyncio.to_thread(target.wait_for, "POST", "/value/rolled-back")
+        # The first check after the rollback still finds it broken, or the check comes late: both are fine.
+        target.state.values["health"] = "good"
+
+    task = asyncio.ensure_future(mend())
+    plan = experiment(
+        target.url,
+        [break_it(target.url)],
+        [http("rolled back", f"{target.url}/value/rolled-back", "POST", arguments="1")],
+        {"recovery": {"within": 30, "every": 0.01}},
+        runtime={"hypothesis": {"strategy": "before-method-only"}},
+    )
+    journal = await runner.run(plan)
+    await task
+    assert journal.verdict == "held", journal.reasons
+    assert journal.own["recovery_seconds"] is not None
+
+
+async def test_nothing_is_done_to_a_system_that_is_not_well(target: TargetServer, runner: Runner) -> None:
+    target.state.values["health"] = "bad"
+    faults = {"faults": [{"point": "work", "kind": "error"}]}
+    journal = await runner.run(experiment(target.url, [break_it(target.url)], [mend_it(target.url)], faults))
+    assert journal.verdict == "failed"
+    assert journal.document["status"] == "failed"
+    assert "not in its steady state to begin with" in journal.reasons[0]
+    assert target.state.paths("POST") == []
+    assert journal.document["rollbacks"] == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "before", "after"),
+    [
+        ("default", True, True),
+        ("before-method-only", True, False),
+        ("after-method-only", False, True),
+        ("during-method-only", False, False),
+        ("continuously", True, True),
+        ("skip", False, False),
+    ],
+)
+async def test_when_the_hypothesis_is_checked(
+    target: TargetServer, runner: Runner, strategy: str, before: bool, after: bool
+) -> None:
+    plan = experiment(
+        target.url,
+        [call("wait", "wait", kind="action", arguments={"seconds": 0.1})],
+        runtime={"hypothesis": {"strategy": strategy, "frequency": 0.01}},
+    )
+    states = (await runner.run(plan)).document["steady_states"]
+    assert (states["before"] is not None, states["after"] is not None) == (before, after)
+    assert bool(states["during"]) == (strategy in ("during-method-only", "continuously"))
+
+
+async def test_a_hypothesis_that_fails_fast_ends_the_method(target: TargetServer, runner: Runner) -> None:
+    plan = experiment(
+        target.url,
+        [break_it(target.url), call("for ever", "wait", kind="action", arguments={"seconds": 3600})],
+        [mend_it(target.url)],
+        runtime={"hypothesis": {"strategy": "continuously", "frequency": 0.01, "fail_fast": True}},
+    )
+    journal = await runner.run(plan)
+    assert journal.verdict == "deviated"
+    assert target.state.values["health"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "breaks", "played"),
+    [
+        ("default", False, True),
+        ("default", True, True),
+        ("always", False, True),
+        ("never", True, False),
+        ("deviated", False, False),
+        ("deviated", True, True),
+    ],
+)
+async def test_when_rollbacks_are_played(
+    target: TargetServer, runner: Runner, strategy: str, breaks: bool, played: bool
+) -> None:
+    method = [break_it(target.url)] if breaks else []
+    runtime = {"rollbacks": {"strategy": strategy}}
+    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)], runtime=runtime))
+    assert bool(journal.document["rollbacks"]) is played
+
+
+async def test_activities_in_the_background_run_beside_the_others(target: TargetServer, runner: Runner) -> None:
+    slow = call("slow", "wait", kind="action", background=True, arguments={"seconds": 0.2})
+    journal = await runner.run(experiment(target.url, [slow, http("quick", f"{target.url}/value/a")]))
+    assert [record["activity"]["name"] for record in journal.document["run"]] == ["slow", "quick"]
+    slow_end, quick_end = (record["end"] for record in journal.document["run"])
+    assert quick_end < slow_end
+    assert journal.verdict == "held"
+
+
+async def test_a_failed_action_makes_the_experiment_fail_and_the_rest_goes_on(
+    target: TargetServer, tmp_path: Path
+) -> None:
+    runner = Runner(target.url, "t", allow=AllowList([SAMPLES]), handle_signals=False)
+    method = [call("bad", "explode", module=SAMPLES, kind="action"), http("after it", f"{target.url}/value/a")]
+    journal = await runner.run(experiment(target.url, method))
+    assert [record["status"] for record in journal.document["run"]] == ["failed", "succeeded"]
+    assert journal.verdict == "failed"
+    assert journal.reasons[0] == "The action 'bad' failed: explode raised RuntimeError: boom."
+
+
+async def test_a_probe_of_the_method_with_a_tolerance_is_judged(target: TargetServer, runner: Runner) -> None:
+    journal = await runner.run(experiment(target.url, [http("odd", f"{target.url}/value/a", tolerance=418)]))
+    assert journal.verdict == "deviated"
+    assert journal.reasons[0].startswith("The probe 'odd' returned {'status': 200")
+    assert journal.reasons[0].endswith("…, which is outside its tolerance.")
+
+
+async def test_a_pause_that_is_no_number_fails_the_activity(target: TargetServer, runner: Runner) -> None:
+    odd = http("odd", f"{target.url}/value/a", pauses={"before": "${unknown}"})
+    journal = await runner.run(experiment(target.url, [odd]))
+    assert journal.document["run"][0]["status"] == "failed"
+
+
+async def test_a_dry_run_does_nothing_and_says_so(target: TargetServer, runner: Runner) -> None:
+    faults = {"faults": [{"point": "work", "kind": "error"}], "load": {"path": "/work", "requests": 3}}
+    plan = experiment(target.url, [break_it(target.url)], [mend_it(target.url)], faults, dry=True)
+    journal = await runner.run(plan)
+    assert target.state.calls == []
+    assert journal.verdict == "invalid"
+    assert "dry run" in journal.reasons[0]
+
+
+async def test_the_configuration_can_be_found_out_by_a_probe(target: TargetServer, runner: Runner) -> None:
+    target.state.values["where"] = "there"
+    configuration = {
+        "where": call("find", "value_at", arguments={"path": "/value/where", "at": "$.value"}),
+        "answer": http("ask", f"{target.url}/value/where"),
+    }
+    method = [http("use", f"{target.url}/value/${{where}}", "POST", arguments="${answer}")]
+    journal = await runner.run(experiment(target.url, method, configuration=configuration))
+    assert journal.verdict == "held", journal.reasons
+    assert target.state.values["there"] == "value=there"
+
+
+async def test_a_configuration_that_is_not_found_out_fails_the_experiment(target: TargetServer, runner: Runner) -> None:
+    configuration = {"x": call("find", "value_at", arguments={"path": "/value/x", "at": "$.nothing"})}
+    journal = await runner.run(experiment(target.url, [break_it(target.url)], configuration=configuration))
+    assert journal.verdict == "failed"
+    assert target.state.values["health"] == "good"
+
+
+async def test_an_undo_runs_in_reverse_even_when_the_action_failed(target: TargetServer, tmp_path: Path) -> None:
+    runner = Runner(target.url, "t", allow=AllowList([SAMPLES]), handle_signals=False)
+    url = f"{target.url}/value"
+
+    def undo(name: str) -> dict[str, Any]:
+        return http(f"undo {name}", f"{url}/{name}", "DELETE")
+
+    method = [
+        http("one", f"{url}/one", "POST", arguments="1"),
+        call("two", "explode", module=SAMPLES, kind="action"),
+    ]
+    plan = experiment(target.url, method, [mend_it(target.url)], {"undo": {"one": undo("one"), "two": undo("two")}})
+    journal = await runner.run(plan)
+    assert target.state.paths("DELETE") == ["/value/two", "/value/one"]
+    assert [entry["name"] for entry in journal.own["undo"]] == ["undo two", "undo one"]
+    assert [name for name, _ in kinds(journal, "rollback")] == ["mend"]
+
+
+async def test_a_failed_rollback_is_critical_and_the_others_run(target: TargetServer, tmp_path: Path) -> None:
+    runner = Runner(target.url, "t", allow=AllowList([SAMPLES]), handle_signals=False, journal_path=tmp_path / "j.json")
+    rollbacks = [call("bad", "explode", module=SAMPLES, kind="action"), mend_it(target.url)]
+    method = [break_it(target.url), http("two", f"{target.url}/value/two", "POST", arguments="1")]
+    undo = {"two": call("bad undo", "explode", module=SAMPLES, kind="action", arguments={"text": "stuck"})}
+    journal = await runner.run(experiment(target.url, method, rollbacks, {"undo": undo}))
+    assert journal.verdict == "failed"
+    assert target.state.values["health"] == "good"
+    critical = json.loads((tmp_path / "j.json").read_text())["iskra"]["critical"]
+    assert len(critical) == 2
+    assert "stuck" in critical[0]
+    assert journal.reasons[: len(critical)] == critical
+
+
+async def test_the_time_limit_aborts(target: TargetServer, runner: Runner) -> None:
+    method = [break_it(target.url), call("for ever", "wait", kind="action", arguments={"seconds": 3600})]
+    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)], {"time_limit": 0.5}))
+    assert journal.verdict == "aborted"
+    assert "time limit of 0.5 s" in journal.reasons[0]
+    assert target.state.values["health"] == "good"
+
+
+async def test_a_cancelled_run_takes_everything_back_before_it_ends(
+    target: TargetServer, runner: Runner, tmp_path: Path
+) -> None:
+    method = [
+        http("one", f"{target.url}/value/one", "POST", arguments="1"),
+        call("for ever", "wait", kind="action", arguments={"seconds": 3600}),
+    ]
+    undo = {"one": http("undo one", f"{target.url}/value/one", "DELETE")}
+    faults = [{"point": "work", "kind": "error"}]
+    task = asyncio.ensure_future(
+        runner.run(experiment(target.url, method, [mend_it(target.url)], {"undo": undo, "faults": faults}))
+    )
+    await asyncio.to_thread(target.wait_for, "POST", "/value/one")
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "one" not in target.state.values
+    assert target.state.active() == []
+    journal = Journal.read(tmp_path / "journal.json")
+    assert (journal.verdict, journal.document["status"]) == ("aborted", "interrupted")
+    assert [record["activity"]["name"] for record in journal.document["rollbacks"]] == ["mend"]
+
+
+async def test_a_full_disk_does_not_keep_rollbacks_from_running(target: TargetServer, tmp_path: Path) -> None:
+    folder = tmp_path / "journals"
+    runner = Runner(target.url, "t", journal_path=folder / "j.json", handle_signals=False)
+
+    async def lose_the_folder() -> None:
+        await asyncio.to_thread(target.wait_for, "POST", "/value/health")
+        (folder / "j.json").unlink(missing_ok=True)
+        folder.rmdir()
+        folder.write_text("no folder any more")
+
+    task = asyncio.ensure_future(lose_the_folder())
+    method = [break_it(target.url), call("wait", "wait", kind="action", arguments={"seconds": 0.5})]
+    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)]))
+    await task
+    assert target.state.values["health"] == "good"
+    assert journal.verdict in ("failed", "deviated")
+
+
+async def test_nothing_checked_is_no_result(runner: Runner) -> None:
+    journal = await runner.run(experiment(method=[call("wait", "wait", kind="action", arguments={"seconds": 0})]))
+    assert journal.verdict == "invalid"
+    assert "Nothing was held against a tolerance" in journal.reasons[0]
