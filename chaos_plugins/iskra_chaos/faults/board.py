@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from iskra_chaos.faults.bus import Lanes, Start
 from iskra_chaos.faults.fault import Fault
-from iskra_chaos.faults.gate import companions, interceptor
 from iskra_chaos.faults.lease import Lease
 from iskra_chaos.faults.models import FaultSpec
 from iskra_chaos.faults.scope import BlastRadius, Environment, SessionFacts, largest_share
@@ -54,9 +53,7 @@ class FaultBoard:
         self._ended: dict[str, Fault] = {}
         self._at: dict[Point, tuple[Fault, ...]] = {}
         self._lanes = Lanes(start, self._settle)
-        self._gates: dict[Point, Interceptor] = {
-            point: interceptor(point, self.active, self._lanes) for point in Point if point != Point.TURN
-        }
+        self._gates: dict[Point, Interceptor] = {}
         self._in_use: frozenset[Point] = frozenset()
         self._stopped_because = ""
 
@@ -72,6 +69,13 @@ class FaultBoard:
     def interceptors(self) -> list[Interceptor]:
         """Return the interceptors of the points that faults are at, and no others."""
         used = self._points_in_use()
+        if not used:
+            return []
+        # The injectors are needed by the first fault, not by the start of the server.
+        from iskra_chaos.faults.gate import companions, interceptor
+
+        for point in used - self._gates.keys():
+            self._gates[point] = interceptor(point, self.active, self._lanes)
         return [*companions(used), *(self._gates[point] for point in Point if point in used)]
 
     def faults(self) -> Sequence[Fault]:
@@ -204,6 +208,7 @@ class FaultBoard:
         """Put away ended faults, forget old ones, and tell when other interceptors are needed."""
         for fault in [fault for fault in self._faults.values() if not fault.lease.is_active]:
             self._ended[fault.id] = self._faults.pop(fault.id)
+            fault.forget()
         for fault in list(self._ended.values()):
             if fault.lease.ended_for < _KEPT_FOR and len(self._ended) <= _MOST_KEPT:
                 break  # they are in the order of their end

@@ -99,6 +99,11 @@ class Fault:
         lease.count(applied=is_hit)
         return Shot(self, session, index) if is_hit else None
 
+    def forget(self) -> None:
+        """Drop what was kept of calls; for a fault that has ended and is only looked at any more."""
+        self.memory.clear()
+        self._call_indexes.clear()
+
     def may_watch(self, passage: Passage) -> bool:
         """Whether the results of a call that was not hit may be kept, to be replayed later."""
         return not passage.has_effect and bool(passage.session) and self.radius.reaches(passage.session, 0)

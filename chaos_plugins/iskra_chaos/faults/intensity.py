@@ -168,12 +168,12 @@ def _breaking_strategy(intensity: float) -> Strategy:
 
 
 def _paradox(intensity: float, seed: int) -> list[dict[str, Any]]:
-    """A tool that lies."""
-    kinds = [kind for kind in VOCABULARY[Point.TOOL_CALL].values() if kind.family is Family.VALUE]
+    """A tool that lies, told behind all caches: what one of them kept would outlive the fault."""
+    kinds = [kind for kind in VOCABULARY[Point.TOOL_RESULT].values() if kind.family is Family.VALUE]
     kind = kinds[int(uniform(seed, "paradox") * len(kinds))]
     has_fields = "fields" in kind.parameters.model_fields
     parameters = {"fields": math.ceil(5 * intensity)} if has_fields else {}
-    return [_fault(Point.TOOL_CALL, kind.name, Intermittent(probability=0.3), **parameters)]
+    return [_fault(Point.TOOL_RESULT, kind.name, Intermittent(probability=0.3), **parameters)]
 
 
 def _fire_reset(intensity: float) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from iskra_chaos.faults.firing import Persistent, Strategy
 from iskra_chaos.faults.lease import LONGEST, LeaseState
 from iskra_chaos.faults.parameters import Parameters
 from iskra_chaos.faults.scope import Scope
-from iskra_chaos.faults.vocabulary import VOCABULARY, Family, FaultKind, fault_kind
+from iskra_chaos.faults.vocabulary import FaultKind, fault_kind
 from iskra_sdk.interceptor import Point
 
 Label = Annotated[str, Field(max_length=100)]
@@ -129,42 +129,3 @@ class FaultLease(BaseModel):
             observed=lease.observed,
             reason=lease.reason,
         )
-
-
-class FaultList(BaseModel):
-    """The faults that are active, and those that ended within the last hour, newest first."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    faults: list[FaultLease]
-
-
-class FaultKindInfo(BaseModel):
-    """One entry of the vocabulary; ``parameters`` is a JSON schema."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    point: Point
-    kind: str
-    family: Family
-    about: str
-    needs_sandbox: bool
-    spares_effects: bool
-    parameters: dict[str, Any]
-
-
-def vocabulary_wire() -> list[FaultKindInfo]:
-    """Return the whole vocabulary."""
-    return [
-        FaultKindInfo(
-            point=point,
-            kind=kind.name,
-            family=kind.family,
-            about=kind.about,
-            needs_sandbox=kind.needs_sandbox,
-            spares_effects=kind.reads_only,
-            parameters=kind.parameters.model_json_schema(),
-        )
-        for point, kinds in VOCABULARY.items()
-        for kind in kinds.values()
-    ]

@@ -21,6 +21,9 @@ async def look_up(city: str) -> dict[str, object]:
         city: Its name.
     """
     parts.calls.append(("look_up", city))
+    if city == "the city on file":
+        assert parts.context is not None
+        city = str(await parts.context.state.get("city", "Rome"))
     return {"city": city, "population": 1234567, "area": 891, "mayor_name": f"{city} Smith", "year": parts.year}
 
 

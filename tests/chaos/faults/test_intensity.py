@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from iskra_chaos.faults.bus import ORDERS
 from iskra_chaos.faults.gate import INJECTORS
 from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of, load_factor
-from iskra_chaos.faults.models import FaultRequest, FaultSpec, vocabulary_wire
+from iskra_chaos.faults.models import FaultRequest, FaultSpec
 from iskra_chaos.faults.vocabulary import VOCABULARY, Family
 from iskra_sdk.interceptor import Point
 
@@ -139,10 +139,12 @@ def test_every_kind_has_an_injector_and_no_other_has() -> None:
 
 
 def test_every_kind_is_described_and_has_defaults() -> None:
-    for info in vocabulary_wire():
-        assert info.about.endswith(".")
-        assert info.parameters["type"] == "object"
-        FaultSpec.model_validate({"point": info.point, "kind": info.kind})
+    for point, kinds in VOCABULARY.items():
+        for name, kind in kinds.items():
+            assert kind.name == name
+            assert kind.about.endswith(".")
+            assert kind.parameters.model_json_schema()["type"] == "object"
+            assert isinstance(FaultSpec(point=point, kind=name).validated_parameters, kind.parameters)
 
 
 def test_toxics_have_their_names() -> None:

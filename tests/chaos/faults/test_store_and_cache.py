@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from chaos.faults.fault_kit import FaultKit, counters
-from iskra_sdk.errors import IskraError, SessionNotFoundError, StorageFullError, StoreError, StoreUnavailableError
+from iskra_sdk.errors import IskraError, StorageFullError, StoreError, StoreUnavailableError
 from iskra_sdk.event import Event
-from iskra_sdk.ids import SessionId
 from iskra_sdk.interceptor import Point
+from iskra_sdk.message import ToolCall
 from iskra_sdk.session_store import AppendAudit, AppendEvent, AuditEntry, PutPluginValue
-from turn_kit import ALICE
+from turn_kit import ALICE, types
 
 
 async def read(kit: FaultKit) -> object:
@@ -72,12 +72,16 @@ async def test_a_write_is_told_to_be_its_sessions(kit: FaultKit) -> None:
 
 
 async def test_reads_of_a_turn_are_told_to_be_its_sessions(kit: FaultKit) -> None:
-    """The session log reads inside a turn; reads from outside belong to nobody and are not in the scope."""
-    mine = await kit.new_session()
-    fault = await kit.inject(Point.STORE_READ, "slow", parameters={"latency": 0}, scope={"sessions": [mine]})
-    with pytest.raises(SessionNotFoundError):
-        await kit.kernel.store.session(ALICE, SessionId("nobody's"))
+    """What a tool reads belongs to its session; reads from outside belong to nobody and are not in the scope."""
+    mine, other = await kit.new_session(), await kit.new_session()
+    fault = await kit.inject(Point.STORE_READ, "error", strategy={"name": "persistent"}, scope={"sessions": [mine]})
+    await read(kit)
+    asking = [ToolCall("c1", "look_up", '{"city": "the city on file"}')]
+    assert "tool.completed" in types(await kit.ask(asking, "done", session_id=other))
     assert counters(fault) == (0, 0, 0)
+    assert "tool.completed" not in types(await kit.ask(asking, "done", session_id=mine))
+    requested, applied, observed = counters(fault)
+    assert requested == applied == observed > 0
 
 
 async def test_a_turn_survives_a_store_that_cannot_write_once(kit: FaultKit) -> None:
