@@ -97,9 +97,13 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
         await parts.turn_over(str(event.session_id), str(event.turn_id))
 
     async def forget(event: Event) -> None:
-        await parts.engine.forget(str(event.session_id))
+        await parts.forget(str(event.session_id))
+
+    async def voices(event: Event) -> None:
+        parts.overview.voices.append(event.data)
 
     return [
+        EventHandler("voices.*", voices),
         EventHandler("turn.started", heard),
         *(EventHandler(event_type, turn_over) for event_type in sorted(TURN_ENDED)),
         EventHandler("session.deleted", forget),

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from iskra_chaos.balance.alerts import AlertMonitor, packaged_alert_rules
+from iskra_chaos.balancing import Balancing
 from iskra_chaos.ethics import Clearances, Insertion, Operation, Review, Rules, SessionFacts, packaged_rules, review
 from iskra_chaos.ethics.operation import InjectionType, OperationType
 from iskra_chaos.faults.board import FaultBoard
@@ -69,6 +71,7 @@ class ChaosParts:
             on_change=self._changed,
         )
         self._wants_refresh = False
+        self.began = context.clock.monotonic()
 
     @cached_property
     def rules(self) -> Rules:
@@ -98,7 +101,18 @@ class ChaosParts:
     @cached_property
     def overview(self) -> Overview:
         """The figures for people who watch the server."""
-        return Overview(self.engine, self.board, self.context.clock)
+        return Overview(
+            self.engine,
+            self.balancing,
+            self.context.clock,
+            self.context.state,
+            AlertMonitor(packaged_alert_rules()),
+        )
+
+    @cached_property
+    def balancing(self) -> Balancing:
+        """The adaptive control loop."""
+        return Balancing(self.context, self.engine, self.telling, is_automatic=self.settings.automatic)
 
     @cached_property
     def _speaking(self) -> Speaking:
@@ -257,7 +271,13 @@ class ChaosParts:
     async def turn_over(self, session_id: str, turn_id: str) -> None:
         """Count a turn and measure the conversation after it."""
         await self.engine.turn_over(session_id, turn_id)
-        await self.overview.turn_over(self, session_id)
+        self.balancing.turn_over(session_id)
+
+    async def forget(self, session_id: str) -> None:
+        """Forget a session that is gone."""
+        await self.engine.forget(session_id)
+        self.balancing.forget(session_id)
+        self.overview.in_crisis.discard(session_id)
 
     async def alert(self, session_id: str, rule: str, message: str, severity: Severity) -> None:
         """Raise an ethical alert."""

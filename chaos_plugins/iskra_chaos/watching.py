@@ -2,6 +2,7 @@
 
 import logging
 
+from iskra_chaos.balance.alerts import Alert
 from iskra_chaos.ethics import Operation
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.perturbed_session import PerturbedSession
@@ -11,6 +12,7 @@ from iskra_sdk.principal import SYSTEM
 logger = logging.getLogger(__name__)
 
 _TICK = 1.0
+_SEVERITY = {"critical": Severity.CRITICAL, "high": Severity.ERROR, "medium": Severity.WARNING, "low": Severity.INFO}
 _ETHICS_EVERY = 5
 """Ticks between two looks of the ethics monitor; the specification's five seconds."""
 
@@ -31,9 +33,31 @@ async def start(parts: ChaosParts) -> None:
             await parts.engine.sweep()
             if tick % _ETHICS_EVERY == 0:
                 await review_running(parts)
-            await parts.overview.tick(parts)
+            parts.balancing.is_frozen = any(fault.lease.is_active for fault in parts.board.faults())
+            for alert in parts.overview.tick():
+                await act_on(parts, alert)
 
+    await parts.balancing.load()
+    await parts.overview.load()
     parts.context.tasks.start(watch, name="chaos watch")
+    parts.context.tasks.start(parts.balancing.run, name="chaos balance")
+
+
+async def act_on(parts: ChaosParts, alert: Alert) -> None:
+    """Tell of an alert, and do what its rule says; a stop concerns its session and never the whole server."""
+    session_id = dict(part.split("=", 1) for part in alert.key.split("|") if "=" in part).get("session_id", "")
+    await parts.telling.tell(
+        "system_state",
+        {"state": "alert", "rule": alert.rule.name, "alert": alert.state, "action": alert.rule.action},
+        session_id=session_id,
+        severity=_SEVERITY.get(alert.rule.severity, Severity.WARNING),
+        source="alerts",
+    )
+    if alert.state != "firing":
+        return
+    session = parts.engine.sessions.get(session_id)
+    if session is not None and alert.rule.action in ("emergency_stabilization", "halt_operations"):
+        await parts.engine.abort(session.process, f"alert: {alert.rule.name}")
 
 
 async def review_running(parts: ChaosParts) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from iskra_chaos.api.access import AccessLevel, caller, has_level, require_level
 from iskra_chaos.api.bodies import (
@@ -17,6 +17,7 @@ from iskra_chaos.api.bodies import (
     SessionChoicesBody,
     TriggerRequest,
 )
+from iskra_chaos.balance.wire import BalanceMetrics, CalibrationResult, SystemState, TargetBalance
 from iskra_chaos.ethics.operation import InjectionType, OperationType
 from iskra_chaos.operations.intensity import pick
 from iskra_chaos.parts import ChaosParts
@@ -39,6 +40,15 @@ _INJECTIONS: Mapping[OperationType, InjectionType] = {
 """What an operation means for a single block; ``fire_reset`` means nothing there."""
 
 
+class CalibrateRequest(BaseModel):
+    """The body of ``/chaos/calibrate``; without a state, the server's present one is taken for a healthy one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current_state: SystemState | None = None
+    target_balance: TargetBalance = TargetBalance()
+
+
 class ChaosStatus(BaseModel):
     """The answer to ``GET /chaos/status``.
 
@@ -49,7 +59,7 @@ class ChaosStatus(BaseModel):
     active_processes: list[ActiveChaosProcess]
     recent_processes: list[ChaosProcess]
     system_chaos_level: float
-    balance_metrics: dict[str, object]
+    balance_metrics: BalanceMetrics
 
 
 def chaos_app(parts: ChaosParts) -> FastAPI:
@@ -148,6 +158,20 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
         """Take back what an operation changed; done twice it changes nothing."""
         process = _visible(parts, caller(request), process_id)
         return await engine.roll_back(process, f"taken back by {caller(request).id}")
+
+    @app.post("/calibrate", tags=["chaos"])
+    async def calibrate(request: Request, body: CalibrateRequest) -> CalibrationResult:
+        """Set your offset so that a healthy state reads the tension aimed at."""
+        principal = caller(request)
+        require_level(principal, "advanced", second_factor=parts.settings.second_factor)
+        state = body.current_state or SystemState(
+            chaos_level=parts.overview.chaos_level, stability_level=parts.overview.stability_level
+        )
+        result = parts.balancing.calibration.calibrate(principal.id, state, body.target_balance)
+        await parts.balancing.keep()
+        parts.balancing.forget_tenant()
+        await parts.context.audit("calibrate", principal=principal, data={"offset": result.offset})
+        return result
 
     @app.get("/sessions/{session_id}", tags=["chaos"])
     async def read_choices(request: Request, session_id: _Id) -> dict[str, object]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iskra_chaos.api.access import AccessLevel, has_level, require_level
@@ -16,6 +16,7 @@ from iskra_sdk.errors import IskraError
 from iskra_sdk.event import Event, Severity
 from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal
+from iskra_sdk.routes import ASGIApp
 
 _PRIORITY: Mapping[Severity, str] = {
     Severity.DEBUG: "low",
@@ -27,7 +28,7 @@ _PRIORITY: Mapping[Severity, str] = {
 _LONGEST_MESSAGE = 100_000
 
 
-def realtime_app(parts: ChaosParts) -> Starlette:
+def realtime_app(parts: ChaosParts) -> ASGIApp:
     """Return the application."""
     import anyio
 
@@ -40,7 +41,14 @@ def realtime_app(parts: ChaosParts) -> Starlette:
                 await _receive(socket, parts, principal)
                 tasks.cancel_scope.cancel()
 
-    return Starlette(routes=[WebSocketRoute("/", realtime), WebSocketRoute("", realtime)])
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await realtime(WebSocket(scope, receive, send))
+        else:
+            needs = JSONResponse({"detail": "Open a WebSocket here."}, 426, {"Upgrade": "websocket"})
+            await needs(scope, receive, send)
+
+    return app
 
 
 async def _send(socket: WebSocket, parts: ChaosParts, principal: Principal) -> None:

@@ -1,7 +1,8 @@
 """``/api/v1/sift``: build, analyse, unsettle and restore SIFT blocks."""
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
 
 from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,15 +11,18 @@ from iskra_chaos.api.access import caller, require_level
 from iskra_chaos.api.bodies import AnalyzeRequest, ClearanceRequest, InjectRequest, RevertRequest
 from iskra_chaos.ethics import Review
 from iskra_chaos.parts import ChaosParts
+from iskra_chaos.sift.analysis import ChaosAnalysisResult, SurfaceAnalysis
 from iskra_chaos.sift.block import SIFTBlock
 from iskra_chaos.sift.building import block_from_turn, blocks_from_document
-from iskra_chaos.sift.comprehensive import ComprehensiveAnalysis, comprehensive
-from iskra_chaos.sift.deep import DeepAnalysis, deep
-from iskra_chaos.sift.injection import SIFTChaosInjectionResult, inject, revert
-from iskra_chaos.sift.surface import SurfaceAnalysis, surface
+from iskra_chaos.sift.comprehensive import comprehensive
+from iskra_chaos.sift.deep import deep
+from iskra_chaos.sift.injection import inject, revert
+from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
+from iskra_chaos.sift.surface import surface
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.llm import Caller, LLMRequest
 from iskra_sdk.message import Message
+from iskra_sdk.principal import Principal
 
 _Id = Annotated[str, Path(max_length=100)]
 _NEIGHBOURS = 20
@@ -69,7 +73,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         return Blocks(data=list(found))
 
     @app.post("/chaos_analyze", tags=["sift"])
-    async def analyze(request: Request, body: AnalyzeRequest) -> ComprehensiveAnalysis | DeepAnalysis | SurfaceAnalysis:
+    async def analyze(request: Request, body: AnalyzeRequest) -> ChaosAnalysisResult:
         """Analyse a block at one of three depths: alone, beside its neighbours, or with a model's samples."""
         principal = caller(request)
         require_level(principal, "intermediate")
@@ -82,27 +86,23 @@ def sift_app(parts: ChaosParts) -> FastAPI:
             goal = goal or conversation.goal
             if body.analysis_depth != "surface":
                 others = await asyncio.to_thread(_blocks, conversation.messages[-2 * _NEIGHBOURS :])
+        began = parts.context.clock.monotonic()
+        analysis: SurfaceAnalysis
         if body.analysis_depth == "surface":
-            return await asyncio.to_thread(surface, body.sift_block, recent)
-        if body.analysis_depth == "deep":
-            return await asyncio.to_thread(deep, body.sift_block, others, recent=recent, goal=goal)
-
-        async def sample(prompt: str, index: int) -> str:
-            asked = LLMRequest(
-                [Message.user(prompt)],
-                parameters={"temperature": 0.9, "seed": body.seed + index, "max_tokens": 400},
-                caller=Caller(principal.id, session_id=body.session_id),
-            )
-            return (await parts.context.llm.complete(asked)).message.text
-
-        async with asyncio.timeout(_COMPREHENSIVE_SECONDS):
-            return await comprehensive(
+            analysis = await asyncio.to_thread(surface, body.sift_block, recent)
+        elif body.analysis_depth == "deep":
+            analysis = await asyncio.to_thread(deep, body.sift_block, others, recent, goal)
+        else:
+            analysis = await comprehensive(
                 body.sift_block,
                 others,
-                sample if parts.context.llm.has_language_model("default") else None,
+                _sampler(parts, principal, body) if parts.context.llm.has_language_model("default") else None,
                 seed=body.seed,
-                samples=5,
+                recent=recent,
+                goal=goal,
+                timeout=_COMPREHENSIVE_SECONDS,
             )
+        return ChaosAnalysisResult.of(analysis, round(1000 * (parts.context.clock.monotonic() - began), 3))
 
     @app.post("/clearance", tags=["sift"])
     async def clearance(request: Request, body: ClearanceRequest) -> InjectionClearance:
@@ -153,7 +153,21 @@ def sift_app(parts: ChaosParts) -> FastAPI:
     return app
 
 
-def _blocks(messages: Any) -> list[SIFTBlock]:
+def _sampler(parts: ChaosParts, principal: Principal, body: AnalyzeRequest) -> Callable[[str, int], Awaitable[str]]:
+    """Return what asks the model; the same seed and number ask with the same seed."""
+
+    async def sample(prompt: str, index: int) -> str:
+        asked = LLMRequest(
+            [Message.user(prompt)],
+            parameters={"temperature": 0.9, "seed": body.seed + index, "max_tokens": 400},
+            caller=Caller(principal.id, session_id=body.session_id),
+        )
+        return (await parts.context.llm.complete(asked)).message.text
+
+    return sample
+
+
+def _blocks(messages: Sequence[Message]) -> list[SIFTBlock]:
     """Return one block per pair of a user's message and its answer."""
     found = []
     asked = ""

@@ -46,6 +46,13 @@ class PerturbationAgent(Agent):
         "Что изменено в этом разговоре?",
         "Слегка возмути беседу",
         "Сбрось контекст, начнём с чистого листа",
+        "Shake things up a bit please",
+        "You keep repeating yourself, stop that",
+        "Answer in several versions side by side",
+        "Leave the conversation alone, no more perturbations",
+        "Не трогай разговор, больше ничего не меняй",
+        "Встряхни нас немного, удиви",
+        "Ты всё время повторяешься",
     )
     tools = ("perturb", "show_perturbations", "take_back_perturbation", "welcome_perturbations")
 

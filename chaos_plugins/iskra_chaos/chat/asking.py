@@ -36,7 +36,8 @@ _WISHES: tuple[tuple[Wish, re.Pattern[str]], ...] = (
     (
         "show",
         _words(
-            r"what (was|has been|did you|have you|is being) chang|show (me )?(the )?(changes|perturbations|operations)"
+            r"what (was|has been|did you|have you|is being) chang|what did .{0,40}change"
+            r"|show (me )?(the )?(changes|perturbations|operations)"
             r"|что (ты |было |сейчас )?(измен|поменя)|покажи (изменения|возмущения|операции)|какие изменения"
         ),
     ),

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import ModuleType
@@ -174,14 +174,17 @@ class Hooks:
             raise self._error(f"`lifespan` returned {_shown(manager)}, not an asynchronous context manager.")
         return manager
 
-    def contributions(self, context: PluginContext) -> Contributions:
-        """Call the register hooks and check what they return.
+    def contributions(self, context: PluginContext, hooks: Collection[str] | None = None) -> Contributions:
+        """Call the register hooks, or only some of them, and check what they return.
 
         Raises:
             PluginLoadError: A hook returned something of the wrong type, or without the permission it needs.
             PluginConflictError: Two of the plugin's own objects have one name.
         """
-        items = {hook: self._items(hook, kind, context) for hook, kind in _KINDS.items()}
+        items: dict[str, list[Any]] = {
+            hook: self._items(hook, kind, context) if hooks is None or hook in hooks else []
+            for hook, kind in _KINDS.items()
+        }
         voices = items["register_voices"]
         spoken = [(name, voice) for voice in voices for name in (voice.name, *self._strings(voice.aliases, voice))]
         return Contributions(

@@ -30,6 +30,11 @@ from iskra_sdk.event_bus import EventBus, EventHandler
 from iskra_sdk.manifest import PluginManifest
 from iskra_sdk.session_store import SessionStore
 
+_CHANGING = frozenset(
+    {"register_agents", "register_tools", "register_voices", "register_llm_providers", "register_interceptors"}
+)
+"""Hooks whose results a running plugin can change."""
+
 T = TypeVar("T")
 
 _EXIT_TIMEOUT = 10.0  # seconds to leave a lifespan
@@ -153,7 +158,7 @@ class Generation:
         if self._imported is None or self._context is None:
             return before
         try:
-            now = self._imported.hooks.contributions(self._context)
+            now = self._imported.hooks.contributions(self._context, _CHANGING)
         except PluginError:
             raise
         except Exception as exc:
