@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 MOST_WORDS = 4
 _UNSEEN = 0.1  # counted for an order without a match: method 1 of Chen and Cherry (2014)
@@ -19,12 +20,12 @@ def bleu(hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     orders = min(MOST_WORDS, len(hypothesis))
     logarithms = 0.0
     for n in range(1, orders + 1):
-        counts = _runs(hypothesis, n)
+        counts = _runs(tuple(hypothesis), n)
         most: dict[tuple[str, ...], int] = {}
         for reference in references:
-            for run, count in _runs(reference, n).items():
-                if run in counts and count > most.get(run, 0):
-                    most[run] = count
+            known = _runs(tuple(reference), n)
+            for run in counts.keys() & known.keys():
+                most[run] = max(known[run], most.get(run, 0))
         matched = sum(min(count, most.get(run, 0)) for run, count in counts.items())
         if n == 1 and not matched:
             return 0.0
@@ -35,5 +36,6 @@ def bleu(hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     return min(1.0, math.exp(logarithms / orders + brevity))
 
 
-def _runs(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+@lru_cache(maxsize=512)
+def _runs(words: tuple[str, ...], n: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(words[start:] for start in range(n)), strict=False))

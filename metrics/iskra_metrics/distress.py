@@ -7,6 +7,7 @@ before it, raised by exclamation marks, and squashed into [0, 1]. The word lists
 
 import math
 import re
+from collections import defaultdict
 from functools import lru_cache
 
 from iskra_metrics.crisis_words import CRISIS, CRISIS_BEGINNINGS, NOT_CRISIS
@@ -19,7 +20,12 @@ NEGATION_WINDOW = 3
 _OTHERS = 0.6  # weight of a sentence that does not speak of the speaker
 _SQUASH = 8.0  # one word of weight 2 gives 2 / sqrt(2² + 8) = .58
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_LONGEST_PREFIX = max(map(len, PAIN))
+
+_KEY = 4  # letters by which words with any ending are found; none of them is shorter
+_PREFIXES: dict[str, list[tuple[str, float]]] = defaultdict(list)
+for _listed, _points in PAIN.items():
+    if _listed.endswith("*"):
+        _PREFIXES[_listed[:_KEY]].append((_listed[:-1], _points))
 
 
 def in_crisis(text: str) -> bool:
@@ -48,8 +54,10 @@ def pain_in(text: str) -> float:
 def _pain(text: str) -> float:
     total = 0.0
     for sentence in sentences(text):
-        plain = WITHOUT_PAIN.sub(" ", _plain(sentence))
-        found = _WORD.findall(plain)
+        plain = _plain(sentence)
+        if not any(map(_word_weight, _WORD.findall(plain))):
+            continue
+        found = _WORD.findall(WITHOUT_PAIN.sub(" ", plain))
         score = sum(_weight(found, position) for position in range(len(found)))
         if score:
             total += score * (1.0 if SELF.intersection(found) else _OTHERS) * (1.0 + 0.1 * min(3, plain.count("!")))
@@ -73,11 +81,7 @@ def _weight(found: list[str], position: int) -> float:
 def _word_weight(word: str) -> float:
     if word in PAIN:
         return PAIN[word]
-    for length in range(min(len(word), _LONGEST_PREFIX), 2, -1):
-        weight = PAIN.get(word[:length] + "*")
-        if weight:
-            return weight
-    return 0.0
+    return next((weight for prefix, weight in _PREFIXES.get(word[:_KEY], ()) if word.startswith(prefix)), 0.0)
 
 
 def _plain(text: str) -> str:

@@ -21,7 +21,7 @@ LONGEST = 8_000
 
 STEM_LENGTH = 5
 
-_CACHED_TEXTS = 512
+_CACHED_TEXTS = 1024
 
 # Zero-width and other format characters, and soft hyphens.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
@@ -47,6 +47,11 @@ def excerpt(text: str, limit: int = LONGEST) -> str:
 
 def normal(text: str) -> str:
     """Return ``text`` in NFC and lower case, without characters that cannot be seen."""
+    return _normal(text) if len(text) <= LONGEST else _normal.__wrapped__(text)
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _normal(text: str) -> str:
     if text.isascii():
         return text.lower()
     return _STRESS.sub("", unicodedata.normalize("NFC", _UNSEEN.sub("", text))).lower()

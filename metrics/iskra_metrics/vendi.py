@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 _SWEEPS = 30
+_PRECISION = 1e-9
 _SMALL = 1e-12
 
 
@@ -28,7 +29,7 @@ def eigenvalues(matrix: Sequence[Sequence[float]]) -> list[float]:
     """Return the eigenvalues of a symmetric matrix, in no order.
 
     Cyclic Jacobi rotations: Golub and Van Loan, *Matrix Computations* (4th ed.), section 8.5. They suit matrices of a
-    few rows, need no library, and are exact to rounding.
+    few rows, need no library, and end when what is left beside the diagonal is a billionth of the largest entry.
     """
     a = [list(row) for row in matrix]
     n = len(a)
@@ -38,11 +39,11 @@ def eigenvalues(matrix: Sequence[Sequence[float]]) -> list[float]:
         for p in range(n - 1):
             for q in range(p + 1, n):
                 off = a[p][q]
-                if abs(off) <= _SMALL * scale:
+                if abs(off) <= _PRECISION * scale:
                     continue
                 largest = max(largest, abs(off))
                 _rotate(a, p, q)
-        if largest <= 1e-9 * scale:
+        if largest <= _PRECISION * scale:
             break
     return [a[i][i] for i in range(n)]
 
