@@ -122,7 +122,7 @@ def choose(standing: Standing, signals: Signals, voices: frozenset[str] | None =
         return Choice("iskra", "balanced")
     ranked = sorted(candidates.values(), key=lambda claim: -claim.strength)
     if len(ranked) > 1 and ranked[0].strength - ranked[1].strength < _EQUAL:
-        return Choice("iskra", f"{ranked[0].voice} and {ranked[1].voice} are equal")
+        return Choice("iskra", f"{' and '.join(sorted((ranked[0].voice, ranked[1].voice)))} are equal")
     return Choice(ranked[0].voice, ranked[0].reason)
 
 

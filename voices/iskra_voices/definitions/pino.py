@@ -1,7 +1,7 @@
 """Pino takes the weight out of a task: one inversion, then back to work."""
 
 from iskra_metrics.text import stems
-from iskra_voices.answer_shape import having, last_line, last_sentence, prose, shared_stems
+from iskra_voices.answer_shape import having, last_sentence, shared_stems
 from iskra_voices.policy import Check, Policy, Scene
 
 PAIN_FROM = 0.30
@@ -24,8 +24,7 @@ def inverts_once(answer: str, _scene: Scene) -> bool:
 
 
 def returns_to_the_task(answer: str, scene: Scene) -> bool:
-    end = f"{last_sentence(answer)}\n{last_line(prose(answer))}"
-    return not stems(scene.asked) or bool(shared_stems(end, scene.asked))
+    return not stems(scene.asked) or bool(shared_stems(last_sentence(answer), scene.asked))
 
 
 def offers_one_option(answer: str, _scene: Scene) -> bool:
