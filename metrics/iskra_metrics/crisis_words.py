@@ -5,6 +5,7 @@ Speaking of somebody near ("my friend wants to kill herself") counts; a book, a 
 """
 
 import re
+from functools import cache
 
 from iskra_metrics.stop_words import listed
 
@@ -109,13 +110,22 @@ CRISIS_BEGINNINGS = listed(
 )
 """The first four letters of words of which every phrase of crisis has one."""
 
-CRISIS = re.compile(r"\b(?:" + "|".join(_PATTERNS) + ")")
-
-NOT_CRISIS = re.compile(
+_HARMLESS = (
     r"\b(?:не (?:хочу|собираюсь|думаю|планирую) (?:умереть|умирать)|(?:i'm|i am|am) (?:not|no longer|never) suicidal|"
     r"(?:process|thread|script|daemon|worker|server|pod|container|job|service|task)s? (?:\w+ )?(?:want|wants|going|"
     r"decided|"
     r"trying|tried|ready|how) to die|(?:процесс|поток|сервер|воркер)\w* (?:\w+ )?(?:решил|готов\w?|хочет) умереть|"
     r"how to die (?:in|gracefully|cleanly|early)|kill(?:ing)? myself laughing)\b"
 )
-"""Phrases that a phrase of crisis may stand in without one."""
+
+
+@cache
+def crisis() -> re.Pattern[str]:
+    """Return what matches a phrase of crisis; compiled when first needed, which takes milliseconds."""
+    return re.compile(r"\b(?:" + "|".join(_PATTERNS) + ")")
+
+
+@cache
+def harmless() -> re.Pattern[str]:
+    """Return what matches phrases that a phrase of crisis may stand in without one."""
+    return re.compile(_HARMLESS)

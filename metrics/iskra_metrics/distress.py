@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from functools import lru_cache
 
-from iskra_metrics.crisis_words import CRISIS, CRISIS_BEGINNINGS, NOT_CRISIS
+from iskra_metrics.crisis_words import CRISIS_BEGINNINGS, crisis, harmless
 from iskra_metrics.distress_words import INTENSIFIERS, NEGATIONS, PAIN, SELF, WITHOUT_PAIN
 from iskra_metrics.text import excerpt, normal, sentences, tokens
 
@@ -41,8 +41,8 @@ def in_crisis(text: str) -> bool:
 def _in_crisis(text: str) -> bool:
     if CRISIS_BEGINNINGS.isdisjoint([word[:4] for word in tokens(text)]):
         return False
-    plain = NOT_CRISIS.sub(" ", " ".join(_plain(text).split()))
-    return CRISIS.search(plain) is not None
+    plain = harmless().sub(" ", " ".join(_plain(text).split()))
+    return crisis().search(plain) is not None
 
 
 def pain_in(text: str) -> float:
