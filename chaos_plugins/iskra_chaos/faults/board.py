@@ -1,5 +1,6 @@
 """All faults of a server: who may be let loose beside whom, and how all of them are stopped at once."""
 
+import asyncio
 import math
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from iskra_sdk.interceptor import Interceptor, Point
 MOST_EXPERIMENTS = 3
 MOST_FAULTS = 16
 """Of one experiment."""
+_GONE = "the chaos plugin was stopped"
 _KEPT_FOR = 3600.0
 """Seconds an ended fault can still be looked at."""
 _MOST_KEPT = 1000
@@ -56,6 +58,7 @@ class FaultBoard:
         self._gates: dict[Point, Interceptor] = {}
         self._in_use: frozenset[Point] = frozenset()
         self._stopped_because = ""
+        self._is_closed = False
 
     @property
     def is_stopped(self) -> bool:
@@ -127,9 +130,9 @@ class FaultBoard:
             radius=BlastRadius(scope, self._facts, spec.seed, min(scope.share, cap), kind.needs_sandbox),
             experiment=experiment,
         )
+        self._start(lambda: self._outlive(fault))
         self._faults[fault_id] = fault
         self._settle()
-        self._start(lambda: self._outlive(fault))
         return fault
 
     def heartbeat(self, fault_id: str) -> Fault:
@@ -170,9 +173,11 @@ class FaultBoard:
         """Accept faults again."""
         self._stopped_because = ""
 
-    def close(self) -> None:
-        """End all faults and accept no more; for the end of the plugin."""
-        self.clear_all("the chaos plugin was stopped")
+    async def close(self) -> None:
+        """End all faults, accept no more, and deliver the events they held; for the end of the plugin."""
+        self._is_closed = True
+        self.clear_all(_GONE)
+        await self._lanes.flush()
 
     def expire(self) -> None:
         """Put away what has ended. Nothing depends on it being called: leases are asked at each call."""
@@ -200,9 +205,11 @@ class FaultBoard:
         """Wait for a fault's end and put it away; a plugin that goes takes its faults along."""
         try:
             await fault.lease.wait(math.inf)
-        finally:
-            fault.lease.kill("the chaos plugin was stopped")
-            self._settle()
+        except asyncio.CancelledError:
+            self._is_closed = True
+            fault.lease.kill(_GONE)
+            raise
+        self._settle()
 
     def _settle(self) -> None:
         """Put away ended faults, forget old ones, and tell when other interceptors are needed."""
@@ -220,7 +227,8 @@ class FaultBoard:
         used = self._points_in_use()
         if used != self._in_use:
             self._in_use = used
-            self._on_change()
+            if not self._is_closed:  # the interceptors go with the plugin
+                self._on_change()
 
     def _points_in_use(self) -> frozenset[Point]:
         used = set(self._at)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from iskra_chaos.faults.fault import Shot
 from iskra_chaos.faults.injection import Inject
 from iskra_chaos.faults.parameters import BusDelay, DropRedeliver, Duplicate, Reorder
+from iskra_sdk.errors import PluginError
 from iskra_sdk.event import Event
 from iskra_sdk.interceptor import Proceed
 
@@ -96,13 +97,16 @@ class Lane:
     ) -> bool:
         """Keep an event until so many later ones were delivered, ``seconds`` are over or the fault ends.
 
-        Returns ``False`` when too many are held already.
+        Returns ``False`` when too many are held already, or the plugin is going.
         """
         if len(self._held) >= _MOST_HELD:
             return False
         item = _Held(event, proceed, shot, left=later_events, seconds=seconds, keeps_order=keeps_order)
+        try:
+            self._start(lambda: self._bring(item, shot, seconds))
+        except PluginError:
+            return False
         self._held.append(item)
-        self._start(lambda: self._bring(item, shot, seconds))
         return True
 
     async def release(self) -> list[Exception]:
@@ -134,16 +138,21 @@ class Lane:
             await shot.fault.lease.wait(seconds)
             await self._release_after(item)
         except asyncio.CancelledError:
-            if item in self._held:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LAST_DELIVERY):
-                        await self._release_after(item)
+            item.is_due = True
+            await self.flush()
             raise
-        finally:
-            if not self.is_busy:
-                self._on_idle()
+        if not self.is_busy:
+            self._on_idle()
+
+    async def flush(self) -> None:
+        """Deliver what is still held and may go; for the end of the plugin, which does not wait long."""
+        if self._held:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_DELIVERY):
+                    await self._release_after(self._held[0])
 
     async def _release_after(self, item: _Held) -> None:
+        """Call an event due and deliver what can go now, in the handler's next pause."""
         item.is_due = True
         self._bringing += 1
         try:
@@ -166,6 +175,11 @@ class Lanes:
     def are_busy(self) -> bool:
         """Whether any handler has yet to get something."""
         return any(lane.is_busy for lane in self._lanes.values())
+
+    async def flush(self) -> None:
+        """Deliver what is still held; its faults have ended."""
+        for lane in list(self._lanes.values()):
+            await lane.flush()
 
     def lane(self) -> Lane:
         """Return the lane of the handler whose task this is."""

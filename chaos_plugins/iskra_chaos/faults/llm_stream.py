@@ -88,7 +88,11 @@ async def _truncate(shot: Shot, chunks: Chunks) -> Chunks:
         if chunk.finish_reason is not None and (texts.held or any(lag.held for lag in arguments.values())):
             shot.observe()
             other = other._replace(finish_reason="length")
-        yield other
+        if other != _EMPTY:
+            yield other
+
+
+_EMPTY = LLMChunk()
 
 
 class _Lagging:

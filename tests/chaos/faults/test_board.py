@@ -196,6 +196,8 @@ async def test_a_board_tells_when_other_points_are_in_use() -> None:
     result = board.add(spec(Point.TOOL_RESULT, "empty"))
     board.clear(first.id)
     board.clear(result.id)
-    board.close()
+    await board.close()
     both = {Point.LLM_REQUEST, Point.TOOL_RESULT, Point.TOOL_CALL}
-    assert changes == [{Point.LLM_REQUEST}, both, {Point.LLM_REQUEST}, set()]
+    assert changes == [{Point.LLM_REQUEST}, both, {Point.LLM_REQUEST}], "nobody has to be told at the end"
+    with pytest.raises(ConflictError, match="was stopped"):
+        board.add(spec())

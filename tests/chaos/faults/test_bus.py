@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chaos.faults.fault_kit import FaultKit, counters
+from chaos.faults.fault_kit import FaultKit, counters, fault_kit
 from iskra_chaos.faults.vocabulary import VOCABULARY
 from iskra_sdk.event import Event
 from iskra_sdk.ids import SessionId
@@ -221,3 +222,28 @@ async def test_every_kind_leaves_events_alone_with_probability_0(kit: FaultKit) 
         assert counters(fault) == (4, 0, 0)
         kit.board.clear(fault.id)
         kit.parts.handled.clear()
+
+
+@pytest.mark.parametrize("kind", ["reorder", "drop_redeliver"])
+async def test_a_plugin_that_goes_delivers_what_its_faults_held(tmp_path: Path, kind: str) -> None:
+    handled: list[Event] = []
+
+    async def take(event: Event) -> None:
+        handled.append(event)
+
+    async with fault_kit(tmp_path) as kit:
+        await kit.inject(Point.BUS_DELIVER, kind)
+        chain: Any = kit.kernel.points.slot(Point.BUS_DELIVER).chain
+        for event in events_of(ONE, TWO, count=2):
+            await chain(event, take)
+        assert handled == []
+        await kit.kernel.plugins.disable("fault_probe")
+        assert first_deliveries(handled) == {ONE: [1, 2], TWO: [1, 2]}
+        assert not kit.is_intercepted(Point.BUS_DELIVER)
+
+
+async def test_what_is_held_for_one_handler_is_bounded(kit: FaultKit) -> None:
+    await kit.inject(Point.BUS_DELIVER, "drop_redeliver", parameters={"keeps_topic_order": False})
+    await kit.publish(events_of(ONE, count=100))
+    await kit.handled(36)
+    assert order(kit.parts.handled) == [f"one{number}" for number in range(65, 101)]

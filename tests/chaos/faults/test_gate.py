@@ -88,7 +88,7 @@ class Bench:
         return await chain(PAYLOADS[point], self.real)
 
     async def close(self) -> None:
-        self.board.close()
+        await self.board.close()
         await asyncio.gather(*self.jobs)
 
 

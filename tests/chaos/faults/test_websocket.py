@@ -107,12 +107,24 @@ async def test_a_slow_connection_loses_no_message(
     assert counters(fault) == (1, 1, 1)
 
 
-async def test_a_connection_held_for_a_time_is_closed(kit: FaultKit, server: Server) -> None:
+@pytest.mark.parametrize(
+    ("kind", "parameters", "seconds"),
+    [
+        ("timeout", {"timeout": 2000}, 2.0),
+        ("timeout", {}, 5.0),
+        ("latency", {"latency": 20_000}, 5.0),
+        ("bandwidth", {"rate": 0.0001}, 5.0),
+        ("reset_peer", {"timeout": 1000}, 1.0),
+    ],
+)
+async def test_a_connection_held_for_too_long_is_closed(
+    kit: FaultKit, server: Server, kind: str, parameters: dict[str, Any], seconds: float
+) -> None:
     async with socket_of(server) as socket:
-        fault = await kit.inject(Point.WS_SEND, "timeout", parameters={"timeout": 2000})
+        fault = await kit.inject(Point.WS_SEND, kind, parameters=parameters)
         asking = asyncio.create_task(ping(socket))
         await kit.until_waiting()
-        kit.clock.advance(2)
+        kit.clock.advance(seconds)
         with pytest.raises(ConnectionClosed):
             await asking
     assert counters(fault) == (1, 1, 1)
