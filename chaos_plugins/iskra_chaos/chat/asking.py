@@ -29,7 +29,7 @@ _WISHES: tuple[tuple[Wish, re.Pattern[str]], ...] = (
     (
         "undo",
         _words(
-            r"undo|revert|put (it|everything|that) back|take (it|that) back|go back to how|as it was before"
+            r"undo|revert|put .{0,30}\bback\b|take .{0,30}\bback\b|go back to how|(as|how) it was"
             r"|верни|вернуть|отмени|отменить|откати|откатить|как было"
         ),
     ),

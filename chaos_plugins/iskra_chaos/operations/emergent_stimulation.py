@@ -9,7 +9,7 @@ from iskra_chaos.operations.perturbation import Perturbation
 from iskra_metrics.text import sentences, stems
 from iskra_sdk.errors import BadInputError
 
-_FEWEST_STEMS = 4
+_FEWEST_STEMS = 3
 _CANDIDATES = 200
 _LONGEST = 240
 
