@@ -114,7 +114,7 @@ class ExperimentRun:
         finally:
             if timer is not None:
                 timer.cancel()
-        was_cancelled |= await to_the_end(self._finish())
+            was_cancelled |= await to_the_end(self._finish())
         if was_cancelled:
             raise asyncio.CancelledError
 
@@ -364,16 +364,24 @@ class ExperimentRun:
         self._journal.enter("rollback")
         await self._save()
         await self._undo.unwind(self._on_undone)
-        await self._roll_back()
-        await self._leases.refresh(self._faults)
+        await self._step(self._roll_back())
+        await self._step(self._leases.refresh(self._faults))
         if self._has_begun_method and self._experiment.runtime.hypothesis.strategy != "skip":
-            await self._check_recovery()
+            await self._step(self._check_recovery())
         self._sum_up()
         findings = self._findings
         findings.faults = self._journal.own["faults"]
         findings.judgements = self._runs.judgements
         self._journal.close(judge(findings), journal_status(findings), deviated=bool(findings.deviations))
         await self._save()
+
+    async def _step(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do a part of the end; whatever goes wrong with it, the other parts have their turn."""
+        try:
+            await work
+        except Exception as exc:
+            self._findings.failures.append(f"The runner itself failed at the end: {type(exc).__name__}: {exc}.")
+            logger.exception("experiment runner failed")
 
     async def _save(self) -> None:
         try:
@@ -407,12 +415,7 @@ class ExperimentRun:
         if not wanted:
             return
         for activity in self._experiment.resolve(self._experiment.rollbacks):
-            try:
-                record = await self._runs.run(activity)
-            except Exception as exc:
-                # E.g. a pause that is no number: the other rollbacks have their turn all the same.
-                self._critical(f"The rollback {activity.name!r} failed: {exc}.")
-                continue
+            record = await self._runs.run(activity)
             self._journal.document["rollbacks"].append(record)
             self._journal.note("rollback", activity.name, record["status"])
             if record["status"] == "failed":
@@ -425,11 +428,7 @@ class ExperimentRun:
         loop, recovery = asyncio.get_running_loop(), self._experiment.iskra.recovery
         began = loop.time()
         while True:
-            try:
-                state = await self._check("after rollback")
-            except Exception as exc:
-                self._findings.failures.append(f"The steady state could not be checked after the rollback: {exc}.")
-                return
+            state = await self._check("after rollback")
             if state is None:
                 return
             if state["steady_state_met"]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import math
 import os
 import platform
 import tempfile
@@ -19,10 +21,15 @@ from iskra_chaos.experiments.redaction import HIDDEN, Redactor
 from iskra_chaos.experiments.verdict import Verdict
 from iskra_sdk.ids import new_id
 
+logger = logging.getLogger(__name__)
+
 FORMAT = "1.0"
 
 MAX_TEXT = 65_536
 """Characters of one text that the journal keeps."""
+
+_MAX_DEPTH = 40
+_MAX_BITS = 4096  # of a number; far longer ones cannot even be printed
 
 _UNFINISHED = "The runner did not get to the end of the experiment."
 
@@ -144,8 +151,7 @@ class Journal:
 
     def redacted(self) -> dict[str, Any]:
         """Return a copy that may be shown."""
-        plain = to_jsonable_python(self.document, fallback=repr, inf_nan_mode="null", bytes_mode="utf8")
-        copy = self._redactor.tree(_shortened(plain))
+        copy = self._redactor.tree(jsonable(self.document))
         assert isinstance(copy, dict)  # noqa: S101 - the tree of a mapping is one
         return copy
 
@@ -172,21 +178,46 @@ def _hidden(secrets: object) -> object:
     return HIDDEN
 
 
-def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return f"{value[:MAX_TEXT]}… ({len(value):,} characters)"
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_shortened(item) for item in value]
-    return value
+def jsonable(value: object, depth: int = 0) -> Any:
+    """Return a JSON-able copy of whatever a probe returned: nothing of it may keep a journal from being written.
+
+    Long texts are cut, not-a-number becomes ``null``, and what has no JSON form is described.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, bytes | bytearray):
+        value = bytes(value).decode(errors="replace")
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}… ({len(value):,} characters)"
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= _MAX_BITS else f"a number of {value.bit_length():,} bits"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth >= _MAX_DEPTH:
+        return "… (nested too deep)"
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item, depth + 1) for item in value]
+    return _described(value, depth)
+
+
+def _described(value: object, depth: int) -> Any:
+    """Return what pydantic makes of an object, e.g. a dataclass, or else its ``repr``: code of an experiment."""
+    for form in (to_jsonable_python, repr):
+        try:
+            return jsonable(form(value), depth + 1)
+        except Exception:
+            logger.debug("output has no such form", extra={"type": type(value).__name__, "form": form.__name__})
+    return f"<{type(value).__name__}>"
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # A lone surrogate becomes its JSON escape.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(content, file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())

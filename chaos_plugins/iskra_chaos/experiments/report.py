@@ -106,7 +106,7 @@ def write_report(journal: Mapping[str, Any], path: Path, *, png: bool = False) -
         ImportError: Plots were asked for, and matplotlib is not installed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html_report(journal), encoding="utf-8")
+    path.write_text(html_report(journal), encoding="utf-8", errors="xmlcharrefreplace")
     written = [path]
     if png:
         from iskra_chaos.experiments.plots import LIGHT, PLOTS

@@ -85,7 +85,7 @@ async def test_a_system_that_leaves_its_steady_state_has_deviated(target: Target
 
 
 async def test_a_rollback_that_breaks_the_system_is_found(target: TargetServer, runner: Runner) -> None:
-    journal = await runner.run(experiment(target.url, [], [break_it(target.url)]))
+    journal = await runner.run(experiment(target.url, [], [break_it(target.url)], {}))
     assert journal.verdict == "deviated"
     assert "did not come back" in journal.reasons[0]
 
@@ -173,7 +173,7 @@ async def test_when_rollbacks_are_played(
 ) -> None:
     method = [break_it(target.url)] if breaks else []
     runtime = {"rollbacks": {"strategy": strategy}}
-    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)], runtime=runtime))
+    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)], {}, runtime=runtime))
     assert bool(journal.document["rollbacks"]) is played
 
 
@@ -201,7 +201,7 @@ async def test_a_probe_of_the_method_with_a_tolerance_is_judged(target: TargetSe
     journal = await runner.run(experiment(target.url, [http("odd", f"{target.url}/value/a", tolerance=418)]))
     assert journal.verdict == "deviated"
     assert journal.reasons[0].startswith("The probe 'odd' returned {'status': 200")
-    assert journal.reasons[0].endswith("…, which is outside its tolerance.")
+    assert journal.reasons[0].endswith(", which is outside its tolerance.")
 
 
 async def test_a_pause_that_is_no_number_fails_the_activity(target: TargetServer, runner: Runner) -> None:
