@@ -31,14 +31,13 @@ _NEAR_EN = (
 )
 
 _WISH_RU = (
-    r"(?:хочу|хочется|хотела? бы|хотел(?:ось)? бы|мечтаю|готова?|решила?|собираюсь|лучше(?: бы)?(?: мне)?|планирую|"
-    r"пора|"
+    r"(?:хочу|хочется|хотела? бы|хотел(?:ось)? бы|мечтаю|готова?|решила?|собираюсь|лучше(?: бы)? (?:мне|уже)|планирую|"
     r"пытал(?:ся|ась)|пробовала?|думаю(?: о том)?,?(?: как| чтобы)?)(?: (?:просто|уже|скорее|только|мне|я|и|лучше))*"
 )
 _ASK_RU = r"(?:могу|как|чем|способ\w*|легче|проще)(?: (?:мне|лучше|проще|быстро|просто))*"
 _DEATH_RU = (
     r"(?:умереть|сдохнуть|исчезнуть навсегда|уснуть и не проснуться|больше не проснуться|не просыпаться)\b"
-    r"(?! (?:от|со) (?:смех|стыд|скук|голод|зависти|восторг|умиления))"
+    r"(?! за\b| (?:от|со) (?:смех|стыд|скук|голод|зависти|восторг|умиления))"
 )
 _HARM_RU = (
     r"(?:убить себя|себя убить|покончить с (?:собой|жизнью|этой жизнью)|повеситься|вскрыть (?:себе )?вены|"
@@ -53,6 +52,12 @@ _WISH_EN = (
     r"(?:want|wanted|wanna|wish|going|gonna|ready|planning|plan|decided|need|trying|tried|tempted|thinking|thought|"
     r"think|ways?|"
     r"how|i'd like|rather)(?: (?:just|really|to|of|about|i|so|badly))*"
+)
+# Not only people die: branches need to, and an API is going to. So somebody has to say "I", or begin with the wish.
+_WISH_TO_DIE_EN = (
+    r"(?:\bi(?:'m|'ve|'d|'ll)?(?: (?:\w+|don't|can't|it,)){0,4}?|\bim|\bive|^|[.!?…;,]|\band|\bbut) "
+    r"?(?:want|wanted|wanna|wish|ready|trying|tried|thinking|thought|rather)(?: (?:just|really|to|of|about|i|could|"
+    r"so|badly))*"
 )
 _DEATH_EN = (
     r"(?:die|be dead|disappear forever|never wake up|not wake up)\b(?!-| (?:laughing|of|from laugh|hard\b|trying))"
@@ -80,7 +85,9 @@ _PATTERNS = (
     r"(?:всем|им|вам) (?:будет|было бы|станет) лучше без меня|лучше бы (?:я|меня) (?:не родил\w+|умер\w*|не было)",
     r"чтобы меня не (?:стало|было)(?= *[.!,…]| *$)|таблет\w+,? чтобы (?:умереть|не проснуться)",
     r"попытк\w+ (?:суицида|самоубийства) у меня|у меня (?:была |\w+ )?попытк\w+ (?:суицида|самоубийства)",
-    rf"{_WISH_EN} (?:{_DEATH_EN}|{_HARM_EN})",
+    rf"{_WISH_EN} {_HARM_EN}",
+    r"(?:how|ways?)(?: can i| do i| could i)?(?: to)? die (?:painless|quick|peaceful|without pain|in my sleep)",
+    r"как (?:мне )?(?:можно )?(?:быстро |безболезненно )?умереть (?:безболезненно|быстро|без боли|во сне)",
     rf"{_NEAR_EN} (?:\w+ )?(?:wants|wanted|is going|tried|threatens|plans|is trying|is planning) to "
     r"(?:kill (?:him|her|them)sel(?:f|ves)|end (?:his|her|their) life|commit suicide|hurt (?:him|her)self)",
     r"kill(?:ing)? myself|(?:will|'ll) end my life|i'm ending my life|(?:want to|gonna|will|might) kms",
@@ -122,7 +129,7 @@ _HARMLESS = (
 @cache
 def crisis() -> re.Pattern[str]:
     """Return what matches a phrase of crisis; compiled when first needed, which takes milliseconds."""
-    return re.compile(r"\b(?:" + "|".join(_PATTERNS) + ")")
+    return re.compile(rf"\b(?:{'|'.join(_PATTERNS)})|{_WISH_TO_DIE_EN} {_DEATH_EN}")
 
 
 @cache

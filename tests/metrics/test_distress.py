@@ -3,6 +3,14 @@ import pytest
 from iskra_metrics.distress import in_crisis, pain_in
 
 CRISES = """
+how to die painlessly
+what are the quickest ways to kill myself
+как умереть безболезненно
+i just really want to die
+Some days I only want to die
+Honestly? Want to die.
+It hurts and I wish I could die
+I don't want help, I want to die
 Я больше не хочу жить
 Не хочу больше жить.
 Мне незачем жить
@@ -68,6 +76,18 @@ I'd rather be dead
 """.strip().splitlines()
 
 NO_CRISES = """
+these branches need to die
+this legacy code wants to die
+this API is going to die next year
+I think the process will die
+I want these tests to die
+I'm going to die if this build fails again
+I thought the daemon would die
+how to die in Minecraft
+лучше умереть, чем писать на PHP
+готов умереть за идею
+этому серверу пора сдохнуть
+как умереть в Minecraft
 убить процесс
 Как убить процесс на порту 8080?
 kill the process
