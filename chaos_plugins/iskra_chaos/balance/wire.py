@@ -60,7 +60,7 @@ class StabilityMetrics(_Schema):
 
 
 class SystemState(_Schema):
-    """The state that a calibration starts from: what a healthy session reads.
+    """The state that a calibration starts from: what a healthy session reads, without any offset.
 
     Attributes:
         n_turns: Turns the readings rest on.

@@ -5,7 +5,7 @@ import re
 _MARK = "[…]"
 _FEWEST_DIGITS = 9
 _LUHN_DOUBLES = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_MAIL = re.compile(r"(?!git@)(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _SECRETS = re.compile(
     r"(?<!\w)(?:"
     r"(?:sk|pk|rk|ghp|gho|github_pat|xox[abp]|glpat|hf)[-_][A-Za-z0-9_-]{16,200}"

@@ -124,6 +124,7 @@ def test_private_data_is_blotted_out_and_blotting_twice_changes_nothing(secret: 
         "8 из 10 случаев, 100000 токенов",
         "token budget: low, secret of success",
         "a@b",
+        "git clone git@example.org:owner/name.git",
         "8000 requests in 12:30:45",
     ],
 )
