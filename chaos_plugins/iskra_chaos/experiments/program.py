@@ -1,0 +1,177 @@
+"""``iskra chaos``: run experiments against a server, stop everything, and read reports."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The experiments that come with the server."""
+
+_STATUS: Mapping[str, int] = {"held": 0, "deviated": 1, "aborted": 3, "failed": 3, "invalid": 4}
+"""Exit status by verdict; 2 is a wrong command line or a file that cannot be run."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a subcommand.
+
+    Returns:
+        0 done, or the hypothesis held; 1 the system deviated; 2 a mistake in the command or the file; 3 the run was
+        aborted or failed; 4 the run says nothing, because the fault was never observed.
+    """
+    from iskra_sdk.errors import IskraError
+
+    parsed = _parser().parse_args(list(arguments))
+    run: Callable[[argparse.Namespace], int] = parsed.run_command
+    try:
+        return run(parsed)
+    except IskraError as exc:
+        print(exc, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("iskra chaos", description="Experiments on a running server.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="Run an experiment, a file or the name of one that comes with the server.")
+    run.add_argument("experiment", help="Chaos Toolkit file (JSON or YAML), or a name that `list` shows")
+    run.add_argument("--journal", type=Path, help="where the journal is written; by default beside you")
+    run.add_argument("--report", type=Path, help="write an HTML report here when it is over")
+    run.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="value of the configuration")
+    run.add_argument("--allow", action="append", default=[], metavar="MODULE", help="a Python module it may call")
+    run.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host it may send requests to")
+    run.add_argument("--allow-processes", action="store_true", help="let it start programs on this machine")
+    run.set_defaults(run_command=_run)
+
+    stop = commands.add_parser("stop", help="End all operations and faults of the server now, and lock it.")
+    stop.add_argument("--reason", default="stopped from the terminal")
+    stop.set_defaults(run_command=_stop)
+    release = commands.add_parser("release", help="Let operations and faults start again after a stop.")
+    release.set_defaults(run_command=_release)
+
+    report = commands.add_parser("report", help="Write the HTML report of a journal.")
+    report.add_argument("journal", type=Path)
+    report.add_argument("--output", type=Path, help="by default beside the journal")
+    report.add_argument("--png", action="store_true", help="write the plots as files too")
+    report.set_defaults(run_command=_report)
+
+    listing = commands.add_parser("list", help="List the experiments that come with the server.")
+    listing.set_defaults(run_command=_list)
+    return parser
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from iskra_chaos.experiments.allow_list import AllowList
+    from iskra_chaos.experiments.document import Experiment
+    from iskra_chaos.experiments.runner import Runner
+    from iskra_sdk.errors import BadInputError
+
+    path = _file(parsed.experiment)
+    given: dict[str, Any] = {}
+    for pair in parsed.var:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise BadInputError(f"{pair!r} is no NAME=VALUE.")
+        given[name] = _value(value)
+    journal_path = parsed.journal or Path(f"{path.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.journal.json")
+    runner = Runner(
+        allow=AllowList(parsed.allow, parsed.allow_host, processes=parsed.allow_processes),
+        journal_path=journal_path,
+        given=given,
+    )
+    journal = asyncio.run(runner.run(Experiment.from_file(path)))
+    print(f"{journal.verdict}: {journal.document.get('experiment', {}).get('title', path.stem)}")
+    for reason in journal.reasons:
+        print(f"  {reason}")
+    print(f"The journal is in {journal_path}.")
+    if parsed.report is not None:
+        _write_report(journal_path, parsed.report, png=False)
+    _tell_server(journal.document.get("experiment", {}).get("title", path.stem), journal)
+    return _STATUS.get(journal.verdict, 3)
+
+
+def _tell_server(title: str, journal: Any) -> None:
+    """Let the server count the verdict; a server that is gone by then misses it."""
+    from iskra_sdk.client import IskraClient
+    from iskra_sdk.errors import IskraError
+
+    body: dict[str, Any] = {"title": str(title)[:300], "verdict": journal.verdict}
+    recovery = journal.own.get("recovery")
+    seconds = recovery.get("seconds") if isinstance(recovery, Mapping) else None
+    if isinstance(seconds, int | float):
+        body["recovery_seconds"] = float(seconds)
+    with suppress(IskraError, OSError), IskraClient() as client:
+        client.request("POST", "/api/v1/monitor/experiments", body)
+
+
+def _stop(parsed: argparse.Namespace) -> int:
+    from iskra_sdk.client import IskraClient
+
+    body = {"stop_scope": "all", "emergency_reason": parsed.reason, "stabilization_mode": "immediate"}
+    with IskraClient() as client:
+        done: Any = client.request("POST", "/api/v1/control/emergency_stop", body)
+    print(f"Stopped {len(done['stopped_processes'])} operations and {len(done['stopped_faults'])} faults.")
+    print("Nothing starts until `iskra chaos release`.")
+    return 0
+
+
+def _release(parsed: argparse.Namespace) -> int:
+    from iskra_sdk.client import IskraClient
+
+    with IskraClient() as client:
+        client.request("POST", "/api/v1/control/release")
+    print("Operations and faults may start again.")
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    return _write_report(parsed.journal, parsed.output or parsed.journal.with_suffix(".html"), png=parsed.png)
+
+
+def _write_report(journal: Path, output: Path, *, png: bool) -> int:
+    from iskra_chaos.experiments.journal import Journal
+    from iskra_chaos.experiments.report import write_report
+
+    try:
+        written = write_report(Journal.read(journal).document, output, png=png)
+    except ImportError:
+        print("The plots need matplotlib: pip install 'iskra[chaos]'", file=sys.stderr)
+        return 2
+    for path in written:
+        print(f"Written: {path}")
+    return 0
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from iskra_chaos.experiments.document import Experiment
+
+    for path in sorted(SHIPPED.glob("*.yaml"), key=lambda each: (len(each.stem.split("-")[0]), each.stem)):
+        print(f"{path.stem:32} {Experiment.from_file(path).title}")
+    return 0
+
+
+def _file(name: str) -> Path:
+    from iskra_sdk.errors import NotFoundError
+
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = [each for each in SHIPPED.glob("*.yaml") if name in (each.stem, each.stem.split("-")[0])]
+    if len(shipped) == 1:
+        return shipped[0]
+    raise NotFoundError(
+        f"There is no experiment file {name!r}.", mend="`iskra chaos list` shows those that come along."
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
