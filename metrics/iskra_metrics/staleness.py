@@ -1,5 +1,6 @@
 """How much a conversation repeats itself."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from iskra_metrics.bleu import bleu
 from iskra_metrics.reading import Reading, clamp, reading
-from iskra_metrics.text import cosine, excerpt, shared_char_ngrams, tokens
+from iskra_metrics.text import excerpt, shared_char_ngrams, tokens
 from iskra_metrics.utterance import Utterance, spoken
 from iskra_metrics.vendi import vendi_score
 
@@ -86,7 +87,17 @@ def _likeness(one: str, other: str) -> float:
 
 @lru_cache(maxsize=1024)
 def _ordered_likeness(one: str, other: str) -> float:
-    return 1.0 if one == other else cosine(shared_char_ngrams(one), shared_char_ngrams(other))
+    if one == other:
+        return 1.0
+    a, b = shared_char_ngrams(one), shared_char_ngrams(other)
+    product = sum([a[run] * b[run] for run in a.keys() & b.keys()])
+    return min(1.0, product / math.sqrt(_square(one) * _square(other)))
+
+
+@lru_cache(maxsize=256)
+def _square(text: str) -> int:
+    """Return the squared length of the vector of character 4-grams, which many cosines need."""
+    return sum([count * count for count in shared_char_ngrams(text).values()])
 
 
 def history_gain(earlier: Sequence[str], latest: str) -> float:
