@@ -64,7 +64,7 @@ async def chat_turn_completes(
     contains: str = "",
     timeout: float = 30.0,
 ) -> bool:
-    """Ask in a new session and return whether the turn completes with an answer.
+    """Ask in a new session and return whether the turn completes with the expected answer; one that fails is an error.
 
     Args:
         run_context: Given by the runner.
@@ -79,8 +79,10 @@ async def chat_turn_completes(
             session = await client.sessions.create("chaos probe")
             answer = await client.ask(text, session, model)
             await client.sessions.delete(session)
-    except (TimeoutError, IskraError):
-        return False
+    except TimeoutError as exc:
+        raise ActivityError(f"The turn did not complete within {timeout:g} s.") from exc
+    except IskraError as exc:
+        raise ActivityError(f"The turn failed: {exc.message}") from exc
     return bool(answer.strip()) and contains in answer
 
 
