@@ -14,7 +14,17 @@ from iskra_chaos.sift.trace import ChaosIntervention, PhaseTransition
 from iskra_chaos.sift.wire_model import WireModel
 from iskra_sdk.errors import InputTooLargeError
 
-__all__ = ["Fact", "Inference", "SIFTBlock", "Source", "Trace", "canonical_json", "content_hash", "read_block"]
+__all__ = [
+    "Fact",
+    "Inference",
+    "SIFTBlock",
+    "Source",
+    "Trace",
+    "canonical_json",
+    "content_hash",
+    "content_of",
+    "read_block",
+]
 
 Unit = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]

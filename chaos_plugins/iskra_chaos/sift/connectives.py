@@ -23,6 +23,7 @@ _HENCE = re.compile(rf"(?:^|[,;:—–-]\s*|\s)(?P<word>{_THEREFORE})\b[\s,]*(?:
 _FOR = re.compile(rf"(?:^|[,;:—–-]\s*|\s)(?P<word>{_BECAUSE})\b[\s,]*", re.IGNORECASE)
 _EDGES = " \t\n,;:—–-.!…"
 _SHORTEST = 3
+_LONGEST = 2_000  # characters of a sentence that are read
 _POINTING_BACK = frozenset({"это", "и", "а", "this", "that", "it", "and", "all this", "всё это", "все это"})
 
 
@@ -45,7 +46,7 @@ class Argument:
 
 def argument_in(sentence: str) -> Argument | None:
     """Return the argument a sentence makes; ``None`` where it joins nothing."""
-    text = sentence.strip()
+    text = sentence[:_LONGEST].strip()
     if text.endswith("?"):
         return None
     if found := _CONDITION.match(text):

@@ -31,6 +31,11 @@ WIDTHS = {"stale date": 0.4, "no source": 0.5, "hedge": 0.6, "conflict": 0.8}
 
 STALE_YEARS = 3
 
+MOST_EARLIER = 8
+"""Blocks before that count for the stability."""
+
+_MOST_EARLIER_FACTS = 60
+
 _LONGEST = 2_000  # characters of a statement
 _FEWEST_WORDS = 3
 _CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
@@ -188,12 +193,12 @@ class Draft:
         return [(f"{letter}{position}", text) for letter, texts in groups for position, text in enumerate(texts)]
 
     def fact(self, previous: Sequence[SIFTBlock]) -> dict[str, object]:
-        """Return facts and doubts; the stability is over these and the last eight of the blocks before."""
-        earlier = [fact.text for block in previous[-8:] for fact in facts_of(block)]
+        """Return facts and doubts; the stability is over these and the last facts of the eight blocks before."""
+        earlier = [fact.text for block in previous[-MOST_EARLIER:] for fact in facts_of(block)][-_MOST_EARLIER_FACTS:]
         mine = list(self._facts)
         pairs = contradictions([*earlier, *mine])
         spoiled = {index for pair in pairs for index in (pair.first, pair.second)}
-        doubted = len(self._zones) + sum(len(block.fact.uncertainty_zones) for block in previous[-8:])
+        doubted = len(self._zones) + sum(len(block.fact.uncertainty_zones) for block in previous[-MOST_EARLIER:])
         total = len(earlier) + len(mine) + doubted
         sound = len(earlier) + len(mine) - len(spoiled)
         texts = [claimed(text) for _, text in self._named()]

@@ -16,9 +16,9 @@ from iskra_chaos.sift.block import SIFTBlock
 Tag = Literal["", "HYP", "CANARY"]
 
 _TAG = re.compile(r"\A\s*\[(HYP|CANARY)((?: [\w:-]+)*)\]\s*")
-_REFERENCES = re.compile(r"\s*\[((?:[fs]\d{1,4})(?:,\s*[fs]\d{1,4})*)\]\s*\Z")
-_EVIDENCE = re.compile(r"\s*\[evidence:\s*([^\[\]]{1,400})\]\s*\Z")
-_ANY = re.compile(r"\[(?:HYP|CANARY)\b[^\]]*\]|\[[fs]\d{1,4}(?:,\s*[fs]\d{1,4})*\]|\[evidence:[^\]]*\]")
+_REFERENCES = re.compile(r"\[((?:[fs]\d{1,4})(?:, ?[fs]\d{1,4})*)\]\Z")
+_EVIDENCE = re.compile(r"\[evidence:([^\[\]]{1,400})\]\Z")
+_ANY = re.compile(r"\[(?:HYP|CANARY)\b[^\]]*\]|\[[fs]\d{1,4}(?:, ?[fs]\d{1,4})*\]|\[evidence:[^\]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def parse(raw: str, name: str = "") -> Statement:
     """Take a string of a block apart."""
     tag: Tag = ""
     branch = ""
-    text = raw
+    text = raw.rstrip()
     if found := _TAG.match(text):
         tag = "HYP" if found[1] == "HYP" else "CANARY"
         branch = next((word for word in found[2].split() if re.fullmatch(r"b\d+", word)), "")
@@ -55,12 +55,12 @@ def parse(raw: str, name: str = "") -> Statement:
     evidence: tuple[str, ...] = ()
     while True:
         if not references and (found := _REFERENCES.search(text)):
-            references = tuple(re.split(r",\s*", found[1]))
+            references = tuple(re.split(r", ?", found[1]))
         elif not evidence and (found := _EVIDENCE.search(text)):
             evidence = tuple(part.strip() for part in found[1].split(",") if part.strip())
         else:
             return Statement(name, text.strip(), tag, branch, references, evidence)
-        text = text[: found.start()]
+        text = text[: found.start()].rstrip()
 
 
 def facts_of(block: SIFTBlock) -> list[Statement]:

@@ -18,6 +18,8 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 
+_LONGEST_STEP = 1_000  # characters of a step that are told again
+
 LensKind = Literal["stakeholder", "scale", "time", "voice"]
 
 
@@ -56,7 +58,9 @@ def branch(material: Material, lens: Lens, name: str) -> list[str]:
     """Return the last steps as they look through a lens, and whether the conclusion stays the same."""
     steps = main_chain(material.block)[-LONGEST_BRANCH:]
     view = material.said(lens.english, lens.russian)
-    told = [with_references(f"{_capital(view)}: {_scaled(step.text, lens)}", [step.id])[:19_000] for step in steps]
+    told = [
+        with_references(f"{_capital(view)}: {_scaled(step.text[:_LONGEST_STEP], lens)}", [step.id]) for step in steps
+    ]
     conclusion = material.conclusions[-1]
     differs, why = _verdict(material, lens, conclusion)
     if differs:

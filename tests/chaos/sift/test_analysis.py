@@ -228,3 +228,12 @@ def test_the_answer_over_the_wire_keeps_its_depth() -> None:
         assert result.analysis_depth == depth
         again = ChaosAnalysisResult.model_validate_json(result.model_dump_json())
         assert again.analysis == analysis
+
+
+@pytest.mark.parametrize(
+    "piece", [" ", ", ", "[", "[f0]", "if ", "because ", "1 ", '"', "[HYP] ", "[evidence: ", 'a claims: "', "если то "]
+)
+def test_strings_made_to_be_slow_are_read_in_the_end(piece: str) -> None:
+    odd = "x " + piece * (9_000 // len(piece))  # an expression that looks back at each place would take minutes
+    block = english_block(inference__logic_chain=[odd] * 12, fact__verified_data=[odd] * 4)
+    assert deep(block, []).counts.facts == 4
