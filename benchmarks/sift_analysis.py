@@ -7,6 +7,7 @@ language model is asked.
 
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from iskra_chaos.sift.building import ToolResult, block_from_turn, blocks_from_d
 from iskra_chaos.sift.deep import deep
 from iskra_chaos.sift.injection import inject, revert
 from iskra_chaos.sift.surface import surface
-from iskra_metrics import opposition, text
+from iskra_metrics.text import sentences as sentences_of
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.errors import InputTooLargeError
 from table import Row
@@ -72,7 +73,7 @@ def documented_blocks() -> list[SIFTBlock]:
 
 def conversation() -> list[Utterance]:
     """Return eight turns."""
-    sentences = text.sentences(RUSSIAN)
+    sentences = sentences_of(RUSSIAN)
     return [Utterance("user" if turn % 2 else "assistant", sentences[turn % len(sentences)]) for turn in range(8)]
 
 
@@ -107,7 +108,7 @@ def _times(work: Callable[[], object], runs: int, *, is_cold: bool) -> Sequence[
 
 def _forget() -> None:
     """Empty the caches of texts that were read."""
-    for module in (text, opposition):
-        for value in vars(module).values():
+    for name, module in list(sys.modules.items()):
+        for value in list(vars(module).values()) if name.startswith("iskra_metrics") else ():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -112,7 +112,9 @@ def block_from_turn(
         chaos_sensitivity(answer_text) if sensitive_topics(answer_text) else 0.0,
     )
     origin = f"assistant({who})" if who else "assistant"
-    return _block(draft, origin, credibility, context, sensitivity, recent, previous, at, actor)
+    turn = (Utterance("user", user_text), Utterance("assistant", answer_text))
+    said = (*recent, *turn) if recent else ()  # one turn alone says nothing of repetition
+    return _block(draft, origin, credibility, context, sensitivity, said, previous, at, actor)
 
 
 def blocks_from_document(

@@ -100,7 +100,7 @@ def revert(block: SIFTBlock, intervention_id: str, *, at: datetime | None = None
     """Return a block without the elements of an injection; the trace keeps its record and gains one of the revert.
 
     The last injection is the first to be taken back. Later edits elsewhere in the block stay. To revert once more
-    changes nothing.
+    changes nothing. A shadow copy keeps its id.
 
     Raises:
         NotFoundError: The block has no such injection.

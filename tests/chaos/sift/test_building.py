@@ -140,9 +140,10 @@ def test_stability_falls_with_facts_that_earlier_blocks_contradict() -> None:
 
 def test_a_repeating_conversation_raises_the_potential() -> None:
     answer = "The query cache is off and the pages of the shop load slowly at night."
-    turns = [Utterance("assistant", answer)] * 6
-    fresh = block_from_turn("?", answer)
-    assert block_from_turn("?", answer, recent=turns).inference.chaos_potential > fresh.inference.chaos_potential
+    fresh = [Utterance("user", "We bake bread with honey on Sundays."), Utterance("assistant", "Sell it by noon then.")]
+    stale = [Utterance("assistant", answer)] * 6
+    calm = block_from_turn("Go on", answer, recent=fresh).inference.chaos_potential
+    assert block_from_turn("Go on", answer, recent=stale).inference.chaos_potential > calm
 
 
 DOCUMENT = (
