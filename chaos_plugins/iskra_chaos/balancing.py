@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 from iskra_chaos.balance.calibration import Calibration, TenantBalance
-from iskra_chaos.balance.causes import CauseGate, Circumstances, stabilisers
+from iskra_chaos.balance.causes import CauseGate, Circumstances, opens_gate, stabilisers
 from iskra_chaos.balance.controller import PIController
 from iskra_chaos.balance.gain import GainEstimate
 from iskra_chaos.balance.tension import TensionAverage
@@ -89,7 +89,14 @@ class Balancing:
         before, intensity_before = balance.tension, balance.intensity
         balance.tension = balance.average.update(readings["chaos"], readings["stability"])
         choices = await self._engine.choices.of(session_id)
+        circumstances = Circumstances(
+            staleness=readings["staleness"],
+            drift=readings["drift"],
+            contradictions=int(readings["contradiction"] > 0),
+        )
+        is_loose = balance.tension < balance.controller.set_point
         may_act = not (choices.stopped or self.is_frozen or self._engine.is_stopped)
+        may_act = may_act and (is_loose or opens_gate(circumstances))
         wanted = balance.controller.step(
             balance.tension, may_act=may_act, confidence=min(1.0, balance.turns / 6), scale=balance.gain.scale
         )
@@ -98,11 +105,6 @@ class Balancing:
         balance.intensity = wanted.value
         if wanted.phase == "acting" and wanted.stabilising:
             await self._calm(session_id, wanted.stabilising)
-        circumstances = Circumstances(
-            staleness=readings["staleness"],
-            drift=readings["drift"],
-            contradictions=int(readings["contradiction"] > 0),
-        )
         choice = balance.gate.choose(wanted, circumstances)
         if choice is None or not (self._is_automatic and choices.automatic and choices.opt_in):
             return

@@ -76,7 +76,7 @@ class PIController:
         integral: float = INTEGRAL_GAIN,
         state: ControllerState | None = None,
     ) -> None:
-        self._set_point = set_point
+        self.set_point = set_point
         self._proportional = proportional
         self._integral = integral
         self.state = state or ControllerState()
@@ -94,7 +94,7 @@ class PIController:
         # A comparison with NaN is false, so a confidence or tension that is no number freezes.
         if not (may_act and confidence >= LEAST_CONFIDENCE and math.isfinite(tension)):
             return self._intensity("frozen")
-        error = tension - self._set_point
+        error = tension - self.set_point
         state = self.state
         if state.is_resting and abs(error) <= ACT_ABOVE:
             return self._intensity("resting")

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from iskra_chaos.ethics import Audit, Clearances, Operation, Review, Rules, SessionFacts, audit, review
@@ -22,7 +23,7 @@ from iskra_chaos.processes.telling import Telling
 from iskra_metrics.distress import in_crisis
 from iskra_metrics.loops import fingerprint
 from iskra_sdk.clock import Clock
-from iskra_sdk.errors import BadInputError, ConflictError
+from iskra_sdk.errors import BadInputError, ConflictError, IskraError
 from iskra_sdk.event import Severity
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.message import Message
@@ -184,6 +185,7 @@ class ChaosEngine:
             if cleared.intensity != intensity:
                 process.intensity = cleared.intensity
                 perturbation = plan(operation_type, conversation, cleared.intensity, seed)
+            perturbation = _as_cleared(perturbation, asked, cleared, speaks_russian=conversation.language == "ru")
             self._apply(process, perturbation, conversation, rests=cleared.delay_turns)
             await self.journal.add(process)
             if not cleared.delay_turns:
@@ -359,17 +361,14 @@ class ChaosEngine:
             del self._sessions[process.session_id]
             if not self._sessions:
                 self._on_change()
+        with suppress(IskraError):  # a session that is gone is measured no more
+            process.metrics_after = dict(await self.measuring.readings(process.session_id))
         await self.journal.move(process, status, reason)
         choices = await self.choices.of(process.session_id)
         ended = {"last_operation": max(1, choices.answers)}
         if process.type == "fire_reset":
             ended["last_reset"] = ended["last_operation"]
         await self.choices.change(process.session_id, **ended)
-        try:
-            process.metrics_after = dict(await self.measuring.readings(process.session_id))
-            await self.journal.write(process)
-        except Exception:  # noqa: S110  # a session that is gone is measured no more
-            pass
         await self._telling.process("chaos_completed", process, reason=reason)
 
     async def abort(self, process: ChaosProcess, reason: str) -> None:
@@ -429,6 +428,24 @@ class ChaosEngine:
         self.measuring.forget(session_id)
         await self.choices.forget(session_id)
         await self.journal.forget_session(session_id)
+
+
+def _as_cleared(
+    perturbation: Perturbation, asked: Operation, cleared: Operation, *, speaks_russian: bool
+) -> Perturbation:
+    """Return a perturbation with everything that the ethics check changed in the operation."""
+    instruction = perturbation.instruction
+    if cleared.prompt_card != asked.prompt_card:
+        instruction = cleared.prompt_card
+    if cleared.hypotheses_labelled and not asked.hypotheses_labelled:
+        instruction += (
+            " Всё, что не доказано, помечай [HYP]." if speaks_russian else " Mark whatever is not proven as [HYP]."
+        )
+    if cleared.base_answer_first and not asked.base_answer_first:
+        instruction += (
+            " Сначала дай обычный, надёжный ответ." if speaks_russian else " Give the ordinary, reliable answer first."
+        )
+    return replace(perturbation, instruction=instruction.strip())
 
 
 def _since(answers: int, last: int) -> int | None:

@@ -1,0 +1,205 @@
+"""Operations over HTTP, on a real server: start, look, take back, stop, and everything that is refused."""
+
+import json
+
+import httpx
+import pytest
+
+from chaos.api.conftest import House
+
+OPERATIONS = (
+    "micro_disturbance",
+    "pattern_break",
+    "paradox_generation",
+    "fire_reset",
+    "quantum_flux",
+    "emergent_stimulation",
+)
+
+
+def trigger(client: httpx.Client, session_id: str, operation: str, intensity: float, **more: object) -> httpx.Response:
+    body = {"operation_type": operation, "intensity": intensity, "context": {"session_id": session_id}, **more}
+    return client.post("/chaos/trigger", json=body)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_operation_acts_on_the_next_answer_and_can_be_taken_back(house: House, operation: str) -> None:
+    session_id = house.session()
+    with house.client() as client:
+        assert client.put(f"/chaos/sessions/{session_id}", json={"opt_in": True}).json()["opt_in"] is True
+        started = trigger(client, session_id, operation, 0.5, seed=7, accept_modifications=True)
+        assert started.status_code == 200, started.text
+        process = started.json()["process"]
+        assert process["status"] == "active"
+        assert process["changes"]
+        assert trigger(client, session_id, operation, 0.3).status_code == 409
+        asked = len(house.upstream.requests)
+        house.say("And the food?", session_id)
+        status = client.get(local(started.json()["status_endpoint"])).json()
+        assert status["process"]["requested"] >= 1
+        assert status["process"]["applied"] >= 1
+        assert len(house.upstream.requests) > asked
+        back = client.post(local(started.json()["revert_endpoint"]))
+        assert back.json()["status"] == "rolled_back", back.text
+        assert client.post(local(started.json()["revert_endpoint"])).json()["status"] == "rolled_back"
+
+
+def test_an_operation_runs_its_whole_life_by_itself(house: House) -> None:
+    session_id = house.session()
+    with house.client() as client:
+        accepted = client.post(
+            "/chaos/async",
+            json={"operation_type": "pattern_break", "intensity": 0.2, "context": {"session_id": session_id}},
+        )
+        assert accepted.status_code == 202
+        status = client.get(local(accepted.json()["status_endpoint"])).json()
+        assert (status["status"], status["progress"]) == ("active", 0.0)
+        house.say("And the food?", session_id)
+        wait_for(client, local(accepted.json()["status_endpoint"]), "completed")
+        process = client.get(local(accepted.json()["status_endpoint"])).json()["process"]
+        assert [step["status"] for step in process["history"]] == ["initiated", "active", "stabilizing", "completed"]
+        # The model says the same again and again: the operation was applied, and its effect was not seen.
+        assert (process["applied"], process["observed"]) == (1, 0)
+        assert process["metrics_after"]
+
+
+def local(endpoint: str) -> str:
+    """Return an endpoint as the clients of these tests call it."""
+    assert endpoint.startswith("/api/v1/")
+    return endpoint.removeprefix("/api/v1")
+
+
+def wait_for(client: httpx.Client, endpoint: str, status: str) -> None:
+    """Wait until an operation has a status: what follows a turn comes a moment after its end."""
+    for _ in range(500):
+        if client.get(endpoint).json()["status"] == status:
+            return
+    raise AssertionError(client.get(endpoint).text)
+
+
+def test_without_consent_a_strong_operation_is_refused_with_what_would_help(house: House) -> None:
+    session_id = house.session()
+    with house.client() as client:
+        refused = trigger(client, session_id, "paradox_generation", 0.9)
+        assert refused.status_code == 403
+        facts = refused.json()
+        assert "consent.creative-level" in json.dumps(facts)
+        assert "suggested_modifications" in json.dumps(facts)
+        trusting = trigger(
+            client, session_id, "paradox_generation", 0.9, context={"session_id": session_id, "ethical_approval": True}
+        )
+        assert trusting.status_code == 403
+        mended = trigger(client, session_id, "paradox_generation", 0.9, accept_modifications=True)
+        assert mended.json()["process"]["intensity"] < 0.4
+        approvals = mended.json()["process"]["ethical_approvals"]
+        assert approvals[0]["modifications_applied"]
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"intensity": 0.05}, "intensity"),
+        ({"intensity": 1.5}, "intensity"),
+        ({"operation_type": "big_bang"}, "operation_type"),
+        ({"context": {"session_id": "x", "surprise": 1}}, "surprise"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_bodies_are_told_by_their_place(house: House, change: dict[str, object], where: str) -> None:
+    body = {"operation_type": "micro_disturbance", "intensity": 0.3, "context": {"session_id": "x"}, **change}
+    with house.client() as client:
+        refused = client.post("/chaos/trigger", json=body)
+        assert refused.status_code == 422
+        assert where in refused.text
+
+
+def test_no_session_and_no_block_is_no_target(house: House) -> None:
+    with house.client() as client:
+        body = {"operation_type": "micro_disturbance", "intensity": 0.3, "context": {}}
+        assert client.post("/chaos/trigger", json=body).status_code in (400, 422)
+        session_id = house.session(turns=1)
+        named = client.post("/chaos/trigger", json=body, headers={"X-Session-ID": session_id})
+        assert named.status_code == 200, named.text
+
+
+def test_sessions_and_processes_of_others_do_not_exist(house: House) -> None:
+    session_id = house.session("user")
+    with house.client("user") as owner, house.client("beginner") as other:
+        assert trigger(other, session_id, "micro_disturbance", 0.2).status_code == 404
+        started = trigger(owner, session_id, "micro_disturbance", 0.2).json()
+        endpoint, process_id = local(started["status_endpoint"]), started["process"]["id"]
+        assert other.get(endpoint).status_code == 404
+        assert other.post(f"{endpoint}/revert").status_code == 404
+        assert other.get("/chaos/status", params={"process_id": process_id}).status_code == 404
+        assert other.put(f"/chaos/sessions/{session_id}", json={"opt_in": True}).status_code == 404
+        stop = {"stop_scope": "specific_process", "process_id": process_id}
+        assert other.post("/control/emergency_stop", json=stop).status_code == 404
+        stop = {"stop_scope": "current_session", "session_id": session_id}
+        assert other.post("/control/emergency_stop", json=stop).status_code == 404
+        assert owner.get(endpoint).json()["status"] == "active"
+        assert owner.post("/control/emergency_stop", json=stop | {"stabilization_mode": "immediate"}).status_code == 200
+        assert owner.get(endpoint).json()["status"] == "aborted"
+
+
+def test_levels_of_access(house: House) -> None:
+    session_id = house.session("beginner")
+    with house.client("beginner") as client:
+        assert trigger(client, session_id, "paradox_generation", 0.2).status_code == 403
+        assert trigger(client, session_id, "micro_disturbance", 0.2).status_code == 200
+        assert client.post("/control/emergency_stop", json={"stop_scope": "all"}).status_code == 403
+        assert client.get("/chaos/faults").status_code == 403
+        assert client.put(f"/chaos/sessions/{session_id}", json={"sandbox": True}).status_code == 403
+    with house.client("reader") as client:
+        assert trigger(client, house.session("reader"), "micro_disturbance", 0.2).status_code == 403
+        assert client.get("/chaos/status").status_code == 200
+    with house.client("stranger") as client:
+        assert client.get("/chaos/status").status_code == 403
+        assert client.get("/monitor/health").status_code == 403
+
+
+def test_a_gradual_stop_calms_the_conversation_first(house: House) -> None:
+    session_id = house.session()
+    with house.client() as client:
+        started = trigger(client, session_id, "micro_disturbance", 0.2).json()
+        stop = {"stop_scope": "specific_process", "process_id": started["process"]["id"]}
+        assert client.post("/control/emergency_stop", json=stop).json()["is_locked"] is False
+        endpoint = local(started["status_endpoint"])
+        assert client.get(endpoint).json()["status"] == "stabilizing"
+        house.say("Go on", session_id)
+        assert "Settle down" in json.dumps(house.upstream.requests[-1])
+        wait_for(client, endpoint, "completed")
+
+
+def test_calibration(house: House) -> None:
+    with house.client() as client:
+        state = {"chaos_level": 0.4, "stability_level": 0.85}
+        done = client.post("/chaos/calibrate", json={"current_state": state})
+        assert done.status_code == 200, done.text
+        assert done.json()["tension_after"] == pytest.approx(0.3)
+        impossible = {"chaos_level": 0.9, "stability_level": 0.1, "optimal_tension": 0.3}
+        refused = client.post("/chaos/calibrate", json={"current_state": state, "target_balance": impossible})
+        assert refused.status_code in (400, 422)
+        assert client.post("/chaos/calibrate", json={"current_state": {"chaos_level": 7}}).status_code == 422
+    with house.client("user") as client:
+        assert client.post("/chaos/calibrate", json={"current_state": state}).status_code == 403
+
+
+def test_figures(house: House) -> None:
+    house.session(turns=2)
+    with house.client() as client:
+        health = client.get("/monitor/health").json()
+        assert health["overall_status"] in ("healthy", "warning")
+        metrics = client.get("/monitor/metrics", params={"time_range": "15m"}).json()
+        assert metrics["balance_metrics"]["optimal_tension_range"] == [0.25, 0.35]
+        assert 0.0 <= metrics["chaos_metrics"]["current_chaos_level"] <= 1.0
+        only = client.get("/monitor/metrics", params={"metric_types": ["stability"]}).json()
+        assert only["chaos_metrics"] is None
+        assert only["stability_metrics"]["stability_trend"] in ("improving", "stable", "declining")
+        for wrong in ("", "1", "5y", "99d", "-1h", "0s"):
+            assert client.get("/monitor/metrics", params={"time_range": wrong}).status_code in (400, 422)
+        before = client.get("/monitor/metrics").json()["stability_metrics"]["resilience_score"]
+        client.post("/monitor/experiments", json={"title": "t", "verdict": "held", "recovery_seconds": 1.5})
+        client.post("/monitor/experiments", json={"title": "t", "verdict": "invalid"})
+        after = client.get("/monitor/metrics").json()["stability_metrics"]
+        assert (before, after["resilience_score"]) == (None, 1.0)
+        assert after["recovery_time_avg"] == "1.5 seconds"
