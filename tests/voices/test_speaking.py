@@ -106,6 +106,12 @@ async def test_nothing_is_checked_where_no_language_model_stands_behind() -> Non
         assert not any(chunk.reasoning for chunk in on.chunks)
 
 
+async def test_help_is_named_in_a_crisis_also_where_no_language_model_stands_behind() -> None:
+    async with stage("I found nothing in the docs.", is_language_model=False) as on:
+        said = await on.say("iskra", "I want to kill myself.")
+        assert said == f"I found nothing in the docs.\n\n{CRISIS_HELP_EN}"
+
+
 async def test_without_repairs_an_answer_streams_as_it_comes() -> None:
     async with stage(POOR, repairs=False) as on:
         assert await on.say("kain") == POOR
@@ -123,6 +129,24 @@ async def test_a_cut_answer_is_shown_as_it_is() -> None:
     async with stage([LLMChunk(text=POOR), LLMChunk(finish_reason="length")]) as on:
         answer = await on.call(on.request("kain"))
         assert (answer.message.text, answer.finish_reason) == (POOR, "length")
+
+
+async def test_a_cut_answer_in_a_crisis_still_names_help() -> None:
+    async with stage([LLMChunk(text="I hear "), LLMChunk(finish_reason="length")]) as on:
+        answer = await on.call(on.request("anhantha", "I want to kill myself."))
+        assert answer.message.text.endswith(CRISIS_HELP_EN)
+        assert answer.finish_reason == "length"
+
+
+async def test_a_bus_that_fails_loses_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(KAIN, KAIN) as on:
+        await on.say("kain")
+
+        async def fail(_event: object) -> None:
+            raise RuntimeError("the bus is gone")
+
+        monkeypatch.setattr(on.harness.context.events, "publish", fail)
+        assert await on.say("kain") == KAIN
 
 
 async def test_what_came_before_a_failure_is_shown() -> None:

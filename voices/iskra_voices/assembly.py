@@ -33,7 +33,7 @@ class Parts:
         self.activation: Activation = Activation(context, catalogue, self.records, self.readings)
         self.collaboration: Collaboration = Collaboration(context, catalogue, self.records, self.readings, settings)
         casting = Casting(context, catalogue, self.records, self.readings, self.activation, settings)
-        self.speaking: Speaking = Speaking(context, casting, mends=settings.repairs)
+        self.speaking: Speaking = Speaking(context, casting)
 
 
 class Assembly:

@@ -21,12 +21,21 @@ from iskra_voices.settings import VoicesSettings
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One model call of a voice, ready to be made."""
+    """One model call of a voice, ready to be made.
+
+    Attributes:
+        policy: The voice.
+        request: The call.
+        scene: What its answer is checked against.
+        is_checked: Whether the answer is checked, and mended if it falls short.
+        is_held: Whether it is held back until it is whole: to check it, or to add where to find help.
+    """
 
     policy: Policy
     request: LLMRequest
     scene: Scene
     is_checked: bool
+    is_held: bool
 
 
 class Casting:
@@ -68,7 +77,9 @@ class Casting:
         choice = await self._choice(request, record)
         policy = self._catalogue.named(choice.voice)
         if wants_json(request):
-            return Part(policy, _without_voice(request, self._overlaid(caller.voice)), Scene(), is_checked=False)
+            return Part(
+                policy, _without_voice(request, self._overlaid(caller.voice)), Scene(), is_checked=False, is_held=False
+            )
         settings = self._settings
         pain = record.readings["pain"].value if "pain" in record.readings else 0.0
         scene = scene_of(request.messages, pain=pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru)
@@ -79,8 +90,8 @@ class Casting:
                 prepared.messages, attended=attended, turn_id=caller.turn_id, session_id=caller.session_id
             )
             prepared = replace(prepared, messages=visible)
-        has_model = self._context.llm.has_language_model(request.model)
-        return Part(policy, prepared, scene, is_checked=has_model and (settings.repairs or scene.in_crisis))
+        is_checked = settings.repairs and self._context.llm.has_language_model(request.model)
+        return Part(policy, prepared, scene, is_checked=is_checked, is_held=is_checked or scene.in_crisis)
 
     async def _choice(self, request: LLMRequest, record: SessionRecord) -> Choice:
         """Return who speaks in a turn; it stays the same for all model calls of the turn."""

@@ -34,13 +34,11 @@ class Speaking:
     Args:
         context: The plugin's.
         casting: Prepares the calls.
-        mends: Whether the model is asked once to mend an answer that falls short.
     """
 
-    def __init__(self, context: PluginContext, casting: Casting, *, mends: bool) -> None:
+    def __init__(self, context: PluginContext, casting: Casting) -> None:
         self._context = context
         self._casting = casting
-        self._mends = mends
 
     async def stream(self, request: LLMRequest, proceed: Proceed) -> AsyncIterator[LLMChunk]:
         """Return the stream of an answer; calls that no voice of ours makes pass untouched."""
@@ -52,7 +50,7 @@ class Speaking:
         except Exception:
             logger.warning("voice could not be prepared", extra={"voice": voice}, exc_info=True)
             return await _begun(proceed, request)
-        if not part.is_checked:
+        if not part.is_held:
             return await _begun(proceed, part.request)
         return self._spoken(part, proceed)
 
@@ -79,31 +77,33 @@ class Speaking:
                     is_passed_on = True
                     for kept in held:
                         yield kept
-        except GeneratorExit:
-            raise
-        except BaseException:
+        except Exception:
             if not is_passed_on:  # what came before the failure is shown, as it would be without us
                 for kept in held:
                     yield kept
             raise
         finally:
             await _close(stream)
-        if is_passed_on:
-            return
-        draft = builder.text
-        if builder.finish_reason != "stop" or not draft.strip() or is_only_code(draft):
-            for kept in held:
-                yield kept
-            return
-        first = await self._judged(part, draft)
+        if not is_passed_on:
+            async for chunk in self._finished(part, proceed, held, builder):
+                yield chunk
+
+    async def _finished(
+        self, part: Part, proceed: Proceed, held: list[LLMChunk], builder: AnswerBuilder
+    ) -> AsyncIterator[LLMChunk]:
+        """Check a whole answer, have it mended if need be, and stream it on."""
+        draft, scene = builder.text, part.scene
+        is_checked = part.is_checked and builder.finish_reason == "stop" and draft.strip() and not is_only_code(draft)
+        first = await self._judged(part, draft) if is_checked else Judged(draft, ())
         final, usage = first, builder.usage
-        if first.broken and self._mends:
+        if first.broken:
             names = ", ".join(check.name.replace("_", " ") for check in first.broken)
-            yield LLMChunk(reasoning=_MENDING[part.scene.language].format(names))
+            yield LLMChunk(reasoning=_MENDING[scene.language].format(names))
             second, spent = await self._mended(part, proceed, first)
             final = better(first, second) if second is not None else first
             usage = _sum(usage, spent)
-        await self._tell(part, first, final)
+        if is_checked:
+            await self._tell(part, first, final)
         if final is first:
             for kept in held:
                 if kept.text or kept.reasoning:
@@ -111,10 +111,10 @@ class Speaking:
         else:
             for piece in _PIECE.findall(final.text):
                 yield LLMChunk(text=piece)
-        scene = part.scene
         if scene.in_crisis and scene.resources and scene.resources not in final.text:
             yield LLMChunk(text=f"\n\n{scene.resources}")
-        yield LLMChunk(finish_reason="stop")
+        if builder.finish_reason is not None:
+            yield LLMChunk(finish_reason=builder.finish_reason)
         if usage is not None:
             yield LLMChunk(usage=usage)
 
@@ -154,15 +154,17 @@ class Speaking:
             "broken_after": [check.name for check in final.broken],
         }
         context = self._context
-        await context.events.publish(
-            Event(
-                f"{context.name}.checked",
-                data,
-                session_id=SessionId(caller.session_id),
-                turn_id=TurnId(caller.turn_id),
-                at=context.clock.now(),
-            )
+        event = Event(
+            f"{context.name}.checked",
+            data,
+            session_id=SessionId(caller.session_id),
+            turn_id=TurnId(caller.turn_id),
+            at=context.clock.now(),
         )
+        try:
+            await context.events.publish(event)
+        except Exception:  # an interceptor of the bus, a plugin on its way out: the answer matters more
+            logger.warning("event not published", extra={"event_type": event.type}, exc_info=True)
 
 
 async def _begun(proceed: Proceed, request: LLMRequest) -> AsyncIterator[LLMChunk]:
