@@ -22,6 +22,7 @@ PARTS = {
     "run_ahead": "Reads that are run ahead",
     "conversation_metrics": "Conversation metrics: stale, drifting, and how fast",
     "fault_points": "Fault points",
+    "voices": "Voices: coordination and turns",
     "sift_analysis": "SIFT blocks: building, analysis, injection",
 }
 
