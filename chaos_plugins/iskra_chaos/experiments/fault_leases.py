@@ -9,6 +9,7 @@ from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.extension import FaultSpec
+from iskra_chaos.experiments.undo import to_the_end
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.errors import BusyError, IskraError, NotFoundError
 
@@ -121,6 +122,7 @@ class FaultLeases:
 
         Raises:
             ActivityError: The server refused it, e.g. as the point belongs to another experiment.
+            asyncio.CancelledError: The caller was cancelled; the lease knows whether the fault is there.
         """
         spec = lease.spec
         scope = {
@@ -140,7 +142,10 @@ class FaultLeases:
             "clearance": clearance,
         }
         try:
-            answer = await self._client.request("POST", FAULTS, body)
+            # Once it is asked for it may be there, so a cancellation waits until its name is known.
+            asked = asyncio.ensure_future(self._client.request("POST", FAULTS, body))
+            was_cancelled = await to_the_end(asked)
+            answer = asked.result()
         except IskraError as exc:
             lease.state, lease.reason = "refused", exc.message
             raise ActivityError(f"The server did not take the fault {spec.title!r}: {exc.message}") from exc
@@ -150,6 +155,8 @@ class FaultLeases:
             raise ActivityError(f"The server's answer about the fault {spec.title!r} names no lease.")
         lease.state = "active"
         lease._read(answer)
+        if was_cancelled:
+            raise asyncio.CancelledError
 
     async def keep(self, lease: Lease) -> None:
         """Send heartbeats until cancelled, or until the fault is over.

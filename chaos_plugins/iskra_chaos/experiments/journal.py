@@ -28,6 +28,7 @@ FORMAT = "1.0"
 MAX_TEXT = 65_536
 """Characters of one text that the journal keeps."""
 
+_MOST_ENTRIES = 5000
 _MAX_DEPTH = 40
 _MAX_BITS = 4096  # of a number; far longer ones cannot even be printed
 
@@ -131,6 +132,9 @@ class Journal:
 
     def note(self, kind: str, name: str, text: str = "") -> None:
         """Add an entry to the timeline."""
+        if kind == "hypothesis" and len(self.own["timeline"]) >= _MOST_ENTRIES:
+            # Checks go on for as long as the method does; everything else is bounded by the file.
+            return
         at = round(self.elapsed, 3)
         self.own["timeline"].append({"at": at, "time": now(), "kind": kind, "name": name, "text": text})
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from iskra_chaos.experiments.activity_runs import ActivityRuns
 from iskra_chaos.experiments.allow_list import AllowList
 from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.experiment_run import ExperimentRun
@@ -22,7 +23,9 @@ from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.providers import Providers
 from iskra_chaos.experiments.redaction import RedactingFilter, Redactor
 from iskra_chaos.experiments.run_context import RunContext
+from iskra_chaos.experiments.run_state import MakeLoad, RunState
 from iskra_chaos.experiments.variables import Variables, load_configuration, load_secrets
+from iskra_chaos.experiments.verdict import Findings
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.client.connection import Connection
 
@@ -107,25 +110,26 @@ class Runner:
         ) as client:
             context = RunContext(client)
             leases = FaultLeases(client, journal.own["id"], heartbeat=self._heartbeat)
-            run = ExperimentRun(
+            providers = Providers(self._allow, variables, context, self._transport)
+            is_dry = bool(experiment.dry)
+            state = RunState(
                 experiment,
                 variables,
                 journal,
-                Providers(self._allow, variables, context, self._transport),
                 context,
                 leases,
+                ActivityRuns(providers, variables, is_dry=is_dry),
                 self._load_maker(experiment, client),
                 self._clearance,
+                Findings(is_dry=is_dry),
             )
-            leases.on_lost = run.lost
-            with RedactingFilter(redactor), self._signals(run):
+            leases.on_lost = state.lost
+            with RedactingFilter(redactor), self._signals(state):
                 await journal.save()
-                await run.run()
+                await ExperimentRun(state).run()
         return journal
 
-    def _load_maker(
-        self, experiment: Experiment, client: AsyncIskraClient
-    ) -> Callable[[Callable[[object, object], Awaitable[bool]], Variables], LoadRun] | None:
+    def _load_maker(self, experiment: Experiment, client: AsyncIskraClient) -> MakeLoad | None:
         own = experiment.iskra
         if own.load is None:
             return None
@@ -138,7 +142,7 @@ class Runner:
         return make
 
     @contextlib.contextmanager
-    def _signals(self, run: ExperimentRun) -> Iterator[None]:
+    def _signals(self, state: RunState) -> Iterator[None]:
         """End the run in order on the first SIGINT or SIGTERM; later ones change nothing, undoing is bounded."""
         if not self._handle_signals or threading.current_thread() is not threading.main_thread():
             yield
@@ -147,7 +151,7 @@ class Runner:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number in before:
             reason = f"The runner received {number.name}."
-            loop.add_signal_handler(number, functools.partial(run.end, "interrupted", reason))
+            loop.add_signal_handler(number, functools.partial(state.end, "interrupted", reason))
         try:
             yield
         finally:
