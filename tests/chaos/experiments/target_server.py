@@ -57,6 +57,8 @@ class State:
         undeletable: Whether ending a fault fails.
         is_dull: Whether faults are granted but never do anything.
         broken_by_rollback: Sets the value ``health`` to this when a fault is ended.
+        forgetful: Messages that will be acknowledged and not kept.
+        gate: Faults are granted once it is set.
         calls: Method and path of every request.
     """
 
@@ -67,6 +69,7 @@ class State:
     is_dull: bool = False
     broken_by_rollback: str = ""
     forgetful: int = 0
+    gate: threading.Event | None = None
     faults: dict[str, Fault] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -123,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         with state.changed:
             state.changed.notify_all()
         if parts.path.startswith(FAULTS):
+            if (method, parts.path) == ("POST", FAULTS) and state.gate is not None:
+                state.gate.wait(30)
             self._faults(method, parts.path[len(FAULTS) :].strip("/").split("/"), body)
         elif parts.path == "/api/v1/control/emergency_stop":
             with state.lock:

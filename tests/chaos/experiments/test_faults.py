@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,28 @@ async def test_a_fault_may_come_later_and_go_earlier(target: TargetServer, runne
     order = [(entry["kind"], entry["text"]) for entry in journal.own["timeline"] if entry["kind"] in ("fault", "undo")]
     assert order == [("fault", "started"), ("fault", "ended"), ("undo", "succeeded")]
     assert target.state.paths("DELETE") == [f"{FAULTS}/f1"]
+
+
+async def test_a_fault_that_is_being_asked_for_when_the_run_is_cancelled_is_taken_back(
+    target: TargetServer, runner: Runner
+) -> None:
+    target.state.gate = threading.Event()
+    task = asyncio.ensure_future(runner.run(experiment(target.url, [waits()], iskra={"faults": [ERRORS]})))
+    await asyncio.to_thread(target.wait_for, "POST", FAULTS)
+    task.cancel()
+    await asyncio.sleep(0)
+    target.state.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert target.state.faults["f1"].state == "cleared"
+
+
+async def test_a_rollback_of_the_fault_that_breaks_the_system_is_found(target: TargetServer, runner: Runner) -> None:
+    target.state.broken_by_rollback = "bad"
+    journal = await runner.run(experiment(target.url, iskra={"faults": [ERRORS], "load": LOAD}))
+    assert journal.verdict == "deviated"
+    assert journal.document["steady_states"]["after"]["steady_state_met"] is True
+    assert "did not come back" in journal.reasons[0]
 
 
 async def test_what_a_fault_says_is_filled_and_cleared(target: TargetServer) -> None:

@@ -1,0 +1,11 @@
+import subprocess
+import sys
+
+
+def test_what_only_some_experiments_need_is_loaded_late() -> None:
+    code = (
+        "import sys, iskra_chaos.experiments.runner, iskra_chaos.experiments.report, iskra_chaos.experiments.probes;"
+        "print([name for name in ('matplotlib', 'numpy', 'yaml', 'jsonpath', 'iskra') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
