@@ -1,8 +1,9 @@
-"""Proves on a real model that voices can be told apart: ``python benchmarks/voice_proof.py --url http://127.0.0.1:8700``.
+"""Proves on a real model that voices can be told apart: ``python benchmarks/voice_proof.py --url URL --token TOKEN``.
 
-Sends the messages of ``data/voice_messages.json`` to every voice of a running server, trains a classifier on every other
-answer and has it name the voices of the rest. Prints how often it was right (goal 80 %, chance 14 %) and how many answers
-meet every demand of their voice (goal 90 %). Costs 7 answers per message, and a second one where the first falls short.
+Sends the messages of ``data/voice_messages.json`` to every voice of a running server, trains a classifier on every
+other answer and has it name the voices of the rest. Prints how often it was right (goal 80 %, chance 14 %) and how many
+answers meet every demand of their voice (goal 90 %). Costs 7 answers per message, and a second where the first falls
+short.
 """
 
 import argparse
