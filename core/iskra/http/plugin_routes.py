@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from iskra.http.auth import Authenticator, require_same_origin
 from iskra.http.exchange import EXCHANGE, Exchange
+from iskra.http.inputs import invalid
 from iskra.http.problems import HTTPError, render
 from iskra.http.routing import PUBLIC, admit
 from iskra.plugin_host import Catalog, Owned, PluginHost
@@ -42,8 +45,13 @@ class PluginDispatcher:
         self._mounts = sorted(catalog.routes, key=lambda owned: len(owned.value.path), reverse=True)
         for owned in self._mounts:
             app = owned.value.app
-            if isinstance(app, Starlette) and IskraError not in app.exception_handlers:
+            if not isinstance(app, Starlette):
+                continue
+            handlers = app.exception_handlers
+            if IskraError not in handlers:
                 app.add_exception_handler(IskraError, _render_problem)  # or it would answer 500 by itself
+            if handlers.get(RequestValidationError) is request_validation_exception_handler:
+                app.add_exception_handler(RequestValidationError, _render_problem)  # its own echoes the whole input
 
     def find(self, path: str) -> Owned[PluginRoutes] | None:
         """Return the mount a path belongs to."""
@@ -99,6 +107,8 @@ class PluginDispatcher:
 
 async def _render_problem(request: Request, error: Exception) -> Response:
     """Render our errors that a plugin's application raises as the kernel's own routes do."""
+    if isinstance(error, RequestValidationError):
+        error = invalid(list(error.errors()))
     if request.scope["type"] == "websocket" or not isinstance(error, IskraError):
         raise error
     exchange: Exchange = request.scope[EXCHANGE]

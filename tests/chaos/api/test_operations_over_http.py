@@ -110,7 +110,8 @@ def test_bad_bodies_are_told_by_their_place(house: House, change: dict[str, obje
     with house.client() as client:
         refused = client.post("/chaos/trigger", json=body)
         assert refused.status_code == 422
-        assert where in refused.text
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert any(where in field["field"] for field in refused.json()["fields"]), refused.text
 
 
 def test_no_session_and_no_block_is_no_target(house: House) -> None:
