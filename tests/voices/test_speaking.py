@@ -293,6 +293,17 @@ async def test_with_presence_a_voice_sees_what_it_attended() -> None:
         assert seen[1:] == ["secret of kain", "first", "and now?"]
 
 
+async def test_with_presence_a_voice_is_told_no_claims_that_it_did_not_hear() -> None:
+    history = [
+        Message.user("The secret of the release is its price.").with_id("trn_1.0"),
+        Message.assistant("first").with_id("trn_1.1"),
+    ]
+    async with stage("fine", presence=True, repairs=False) as on:
+        await on.say("iskriv", turn="trn_2", history=history)
+        assert "secret" not in on.model.requests[0].messages[0].text
+        assert f"C1: {ASKED}" in on.model.requests[0].messages[0].text
+
+
 async def test_a_switched_off_sampler_changes_nothing() -> None:
     async with stage("fine", sampler=False, repairs=False) as on:
         assert not any(voice.parameters for voice in on.harness.voices.values())

@@ -81,15 +81,15 @@ class Casting:
                 policy, _without_voice(request, self._overlaid(caller.voice)), Scene(), is_checked=False, is_held=False
             )
         settings = self._settings
-        pain = record.readings["pain"].value if "pain" in record.readings else 0.0
-        scene = scene_of(request.messages, pain=pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru)
-        prepared = self._laid_over(request, policy, scene)
         if settings.presence and caller.turn_id:
             attended = record.attended.get(policy.name, ())
             visible = attended_messages(
-                prepared.messages, attended=attended, turn_id=caller.turn_id, session_id=caller.session_id
+                request.messages, attended=attended, turn_id=caller.turn_id, session_id=caller.session_id
             )
-            prepared = replace(prepared, messages=visible)
+            request = replace(request, messages=visible)
+        pain = record.readings["pain"].value if "pain" in record.readings else 0.0
+        scene = scene_of(request.messages, pain=pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru)
+        prepared = self._laid_over(request, policy, scene)
         is_checked = settings.repairs and self._context.llm.has_language_model(request.model)
         return Part(policy, prepared, scene, is_checked=is_checked, is_held=is_checked or scene.in_crisis)
 
