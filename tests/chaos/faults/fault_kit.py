@@ -54,6 +54,11 @@ class Parts:
     sandbox: set[str] = field(default_factory=set)
     sensitive: set[str] = field(default_factory=set)
     year: int = 2020
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    """The event handler goes on while it is set."""
+
+    def __post_init__(self) -> None:
+        self.is_open.set()
 
     @property
     def facts(self) -> SessionFacts:
@@ -69,6 +74,7 @@ class Parts:
         return self.board
 
     async def take(self, event: Event) -> None:
+        await self.is_open.wait()
         self.handled.append(event)
 
 
@@ -131,6 +137,7 @@ class FaultKit:
 
     async def reset(self) -> None:
         """End all faults and wait until nothing is intercepted any more."""
+        self.parts.is_open.set()
         self.board.clear_all("the test is over")
         self.board.release()
         await until(lambda: not any(self.is_intercepted(point) for point in Point))
@@ -181,10 +188,12 @@ class FaultKit:
         self.parts.model._replies.clear()
         self.parts.model._script.clear()
 
-    async def ask(self, *replies: Reply, text: str = "hi", session_id: SessionId | None = None) -> list[Event]:
+    async def ask(
+        self, *replies: Reply, text: str = "hi", session_id: SessionId | None = None, agent: str = "helper"
+    ) -> list[Event]:
         """Start a turn and return its events."""
         self.parts.model.add(*replies)
-        record = await self.kernel.turns.start(ALICE, session_id, text, model="agent:helper")
+        record = await self.kernel.turns.start(ALICE, session_id, text, model=f"agent:{agent}")
         events: list[Event] = []
         try:
             async with asyncio.timeout(10):

@@ -4,11 +4,13 @@
 # ///
 """A plugin that lets faults loose in a kernel, with something for each of them to hit."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from chaos.faults.fault_kit import Parts
 from iskra_chaos.faults.board import FaultBoard
 from iskra_sdk import Agent, EventHandler, Interceptor, LLMProvider, PluginContext, Tool, hookimpl, tool
+from iskra_sdk.errors import StoreError
+from iskra_sdk.turn import Turn, TurnEvent
 
 parts = Parts.waiting[-1] if Parts.waiting else Parts()  # none waits in the process that tries the plugin out first
 
@@ -44,6 +46,17 @@ class Helper(Agent):
     tools = ("*",)
 
 
+class Reader(Agent):
+    name = "reader"
+
+    async def run(self, turn: Turn) -> AsyncIterator[TurnEvent]:
+        assert parts.context is not None
+        try:
+            yield str(await parts.context.state.get("city", "Rome"))
+        except StoreError:
+            yield "unreadable"
+
+
 @hookimpl
 def register_tools() -> Iterable[Tool]:
     return [look_up, write_note]
@@ -51,7 +64,7 @@ def register_tools() -> Iterable[Tool]:
 
 @hookimpl
 def register_agents() -> Iterable[Agent]:
-    return [Helper()]
+    return [Helper(), Reader()]
 
 
 @hookimpl

@@ -242,6 +242,24 @@ async def test_a_plugin_that_goes_delivers_what_its_faults_held(tmp_path: Path, 
         assert not kit.is_intercepted(Point.BUS_DELIVER)
 
 
+async def test_the_point_stays_in_use_until_the_last_held_event_is_handled(kit: FaultKit) -> None:
+    """Otherwise new events would reach the handler beside the one that is brought to it."""
+    fault = await kit.inject(Point.BUS_DELIVER, "drop_redeliver", strategy={"name": "single"})
+    await kit.publish(events_of(ONE, count=1))
+    await kit.until_waiting()
+    kit.parts.is_open.clear()
+    kit.board.clear(fault.id)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert {interceptor.point for interceptor in kit.board.interceptors()} == {Point.BUS_DELIVER}
+    await kit.publish([Event("probe.event", session_id=ONE, seq=2)])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    kit.parts.is_open.set()
+    assert order(await kit.handled(2)) == ["one1", "one2"]
+    await until(lambda: not kit.is_intercepted(Point.BUS_DELIVER))
+
+
 async def test_what_is_held_for_one_handler_is_bounded(kit: FaultKit) -> None:
     await kit.inject(Point.BUS_DELIVER, "drop_redeliver", parameters={"keeps_topic_order": False})
     await kit.publish(events_of(ONE, count=100))

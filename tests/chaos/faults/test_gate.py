@@ -1,6 +1,7 @@
 """What holds for every kind at every point."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +16,12 @@ from iskra_chaos.faults.fault import Fault
 from iskra_chaos.faults.models import FaultSpec
 from iskra_chaos.faults.scope import Environment, SessionFacts
 from iskra_chaos.faults.vocabulary import VOCABULARY
+from iskra_sdk.errors import StoreUnavailableError, ToolTimeoutError
 from iskra_sdk.event import Event
+from iskra_sdk.ids import SessionId
 from iskra_sdk.interceptor import Point
-from iskra_sdk.llm import LLMChunk, LLMRequest
-from iskra_sdk.message import Message, ToolResult
+from iskra_sdk.llm import LLMAnswer, LLMChunk, LLMRequest, ToolCallDelta
+from iskra_sdk.message import Message, ToolCall, ToolResult
 from iskra_sdk.session_store import PutPluginValue
 from iskra_sdk.testing.manual_clock import ManualClock
 from iskra_sdk.tool import ToolContext, ToolInvocation, tool
@@ -73,8 +76,8 @@ class Bench:
         self.calls.append(payload)
         return self.result
 
-    def add(self, point: Point, kind: str, strategy: Any = PERSISTENT) -> Fault:
-        spec = {"point": point, "kind": kind, "strategy": strategy, "experiment": "e"}
+    def add(self, point: Point, kind: str, strategy: Any = PERSISTENT, **given: Any) -> Fault:
+        spec = {"point": point, "kind": kind, "strategy": strategy, "experiment": "e", **given}
         fault = self.board.add(FaultSpec.model_validate(spec))
         self.points.rebuild([Owned(interceptor, "chaos", 1) for interceptor in self.board.interceptors()])
         return fault
@@ -171,4 +174,92 @@ async def test_a_wrong_clock_is_right_again_in_its_old_chain() -> None:
     assert around(now, lambda told: told) != now
     bench.board.clear(fault.id)
     assert around(now, lambda told: told) == now
+    await bench.close()
+
+
+async def test_whose_call_it_is_is_remembered_for_what_the_call_reads() -> None:
+    bench = Bench()
+    fault = bench.add(Point.STORE_READ, "locked", scope={"sessions": ["mine"]})
+    chain = bench.points.slot(Point.STORE_READ).chain
+    around = bench.points.slot(Point.TOOL_CALL).chain
+    assert chain is not None
+    assert around is not None
+
+    async def read(_invocation: object) -> object:
+        return await chain("messages", bench.real)
+
+    for session in ("theirs", "mine"):
+        invocation = ToolInvocation(look, {}, ToolContext(session_id=SessionId(session)))
+        if session == "mine":
+            with pytest.raises(StoreUnavailableError):
+                await around(invocation, read)
+        else:
+            await asyncio.create_task(around(invocation, read))  # type: ignore[arg-type]  # a coroutine
+    assert (fault.lease.requested, fault.lease.observed) == (1, 1)
+    await bench.close()
+
+
+async def test_an_altered_answer_does_not_carry_what_the_upstream_sent() -> None:
+    bench = Bench()
+    call = ToolCall("c1", "look", '{"path": "a"}')
+    healthy = LLMAnswer(Message.assistant("text", [call]), wire={"choices": ["as it was sent"]})
+    bench.result = healthy
+    fault = bench.add(Point.LLM_REQUEST, "missing_field")
+    answer = await bench.call(Point.LLM_REQUEST)
+    assert isinstance(answer, LLMAnswer)
+    assert (answer.message.tool_calls[0].arguments, answer.wire) == ("{}", None)
+    bench.board.clear(fault.id)
+    assert await bench.call(Point.LLM_REQUEST) is healthy
+    await bench.close()
+
+
+async def test_an_altered_chunk_does_not_carry_what_the_upstream_sent() -> None:
+    bench = Bench()
+    wire: dict[str, Any] = {"choices": ["as it was sent"]}
+
+    async def upstream() -> Any:
+        yield LLMChunk(text="text", wire=wire)
+        yield LLMChunk(tool_calls=(ToolCallDelta(0, "c1", "look", '{"path": "a"}'),), wire=wire)
+        yield LLMChunk(finish_reason="tool_calls", wire=wire)
+
+    bench.result = upstream()
+    bench.add(Point.LLM_STREAM, "missing_field")
+    stream: Any = await bench.call(Point.LLM_STREAM)
+    assert [chunk.wire for chunk in [chunk async for chunk in stream]] == [wire, None, None]
+    await bench.close()
+
+
+@pytest.mark.parametrize("kind", ["empty", "limit_data", "hidden_instructions"])
+async def test_a_result_that_tells_of_a_failure_stays_as_it_is(kind: str) -> None:
+    bench = Bench()
+    bench.result = ToolResult("It failed.", is_error=True)
+    fault = bench.add(Point.TOOL_CALL, kind, parameters={"bytes": 2} if kind == "limit_data" else {})
+    assert await bench.call(Point.TOOL_CALL) is bench.result
+    assert (fault.lease.applied, fault.lease.observed) == (1, 0)
+    await bench.close()
+
+
+async def test_a_tool_that_would_be_too_late_is_not_begun() -> None:
+    bench = Bench()
+    bench.add(Point.TOOL_CALL, "latency", parameters={"latency": 9000}, ttl=60.0)
+    chain = bench.points.slot(Point.TOOL_CALL).chain
+    assert chain is not None
+    invocation = ToolInvocation(replace(look, timeout=2.0), {}, ToolContext())
+    calling = asyncio.ensure_future(chain(invocation, bench.real))
+    await bench.clock.until_sleeping(2)
+    bench.clock.advance(2.0)
+    with pytest.raises(ToolTimeoutError):
+        await calling
+    assert bench.calls == []
+    await bench.close()
+
+
+async def test_a_delay_that_cannot_be_measured_is_not_observed() -> None:
+    bench = Bench()
+    fault = bench.add(Point.CACHE_GET, "latency", parameters={"latency": 0.5})
+    calling = asyncio.ensure_future(bench.call(Point.CACHE_GET))
+    await bench.clock.until_sleeping(2)
+    bench.clock.advance(0.0005)
+    assert await calling is bench.result
+    assert (fault.lease.applied, fault.lease.observed) == (1, 0)
     await bench.close()

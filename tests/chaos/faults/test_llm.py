@@ -205,8 +205,10 @@ async def test_a_stream_ends_in_the_middle(kit: FaultKit, kind: str, parameters:
     assert counters(fault) == (1, 1, 1)
 
 
-async def test_a_stream_that_is_shorter_than_the_cut_is_whole(kit: FaultKit) -> None:
-    fault = await kit.inject(Point.LLM_STREAM, "cut_stream", parameters={"after_chunks": 50})
+@pytest.mark.parametrize("after_chunks", [11, 50])
+async def test_a_stream_that_was_complete_before_the_cut_is_whole(kit: FaultKit, after_chunks: int) -> None:
+    """Ten words, the finish reason, and then the tokens that were used."""
+    fault = await kit.inject(Point.LLM_STREAM, "cut_stream", parameters={"after_chunks": after_chunks})
     assert text_of(await kit.stream(TEXT)) == TEXT
     assert counters(fault) == (1, 1, 0)
 

@@ -11,7 +11,7 @@ from iskra_sdk.event import Event
 from iskra_sdk.interceptor import Point
 from iskra_sdk.message import ToolCall
 from iskra_sdk.session_store import AppendAudit, AppendEvent, AuditEntry, PutPluginValue
-from turn_kit import ALICE, types
+from turn_kit import ALICE, shown_text, types
 
 
 async def read(kit: FaultKit) -> object:
@@ -82,6 +82,13 @@ async def test_reads_of_a_turn_are_told_to_be_its_sessions(kit: FaultKit) -> Non
     assert "tool.completed" not in types(await kit.ask(asking, "done", session_id=mine))
     requested, applied, observed = counters(fault)
     assert requested == applied == observed > 0
+
+
+async def test_what_an_agent_reads_belongs_to_its_session(kit: FaultKit) -> None:
+    mine, other = await kit.new_session(), await kit.new_session()
+    await kit.inject(Point.STORE_READ, "locked", scope={"sessions": [mine]}, strategy={"name": "persistent"})
+    assert shown_text(await kit.ask(session_id=other, agent="reader")) == "Rome"
+    assert shown_text(await kit.ask(session_id=mine, agent="reader")) == "unreadable"
 
 
 async def test_a_turn_survives_a_store_that_cannot_write_once(kit: FaultKit) -> None:
