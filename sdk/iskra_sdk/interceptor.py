@@ -65,12 +65,13 @@ class Interceptor:
 
     Attributes:
         point: Which point.
-        around: The wrapper; what it raises counts as raised by the point itself.
+        around: The wrapper, an :data:`Around` (of the clock, an :data:`AroundNow`); what it raises counts as raised by
+            the point itself.
         position: Where in the chain.
         name: For receipts and traces.
     """
 
     point: Point
-    around: Around | AroundNow
+    around: Callable[[Any, Any], Any]
     position: Position = Position.OUTER
     name: str = ""

@@ -94,7 +94,7 @@ async def test_a_stream_may_be_wrapped_by_an_asynchronous_generator() -> None:
         return stream()
 
     points = Points()
-    points.rebuild([Owned(Interceptor(Point.LLM_STREAM, shouting), "loud", 1)] * 2)  # type: ignore[arg-type] # a generator
+    points.rebuild([Owned(Interceptor(Point.LLM_STREAM, shouting), "loud", 1)] * 2)
     chain = points.slot(Point.LLM_STREAM).chain
     assert chain is not None
     assert [piece async for piece in await chain("abc", real)] == ["A", "B", "C"]
