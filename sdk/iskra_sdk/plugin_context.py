@@ -14,6 +14,7 @@ from iskra_sdk.clock import Clock
 from iskra_sdk.event import Event
 from iskra_sdk.event_bus import EventBus
 from iskra_sdk.ids import SessionId, TurnId
+from iskra_sdk.interceptor import Point, Proceed
 from iskra_sdk.llm import LLM
 from iskra_sdk.manifest import PluginManifest
 from iskra_sdk.notifier import Notification
@@ -205,6 +206,20 @@ class PluginContext(Protocol):
             principal: On whose account.
             target: What it was done to.
             data: JSON-able facts; no secrets, no contents of messages.
+        """
+
+    async def at_point(self, point: Point, payload: Any, proceed: Proceed) -> Any:
+        """Do something of the plugin's own at a point, so that interceptors wrap it like the kernel's own doings.
+
+        Only ``cache.get``: the kernel has no cache, and keeps the other points to itself.
+
+        Args:
+            point: Which point.
+            payload: What interceptors get.
+            proceed: The real thing.
+
+        Raises:
+            ValueError: The point is one of the kernel's.
         """
 
     def provide(self, protocol: type[T], service: T) -> None:

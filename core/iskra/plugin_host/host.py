@@ -18,7 +18,7 @@ from iskra.plugin_host.discovery import (
     discover_folder,
     flag_conflicts,
 )
-from iskra.plugin_host.facilities import Facilities, InterceptorPoints
+from iskra.plugin_host.facilities import Facilities, InterceptorPoints, InterceptorSlot
 from iskra.plugin_host.failures import FailureCounter
 from iskra.plugin_host.generation import HandlerBus, LoadingRoom
 from iskra.plugin_host.importing import FreshFinder
@@ -44,6 +44,7 @@ from iskra_sdk.errors import (
     ToolError,
 )
 from iskra_sdk.event import EventType, Severity
+from iskra_sdk.interceptor import Point
 from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import PluginRecord, SessionStore
 
@@ -97,6 +98,7 @@ class PluginHost:
         self._guard: LoopGuard | None = None
         self._stop_watching = asyncio.Event()
         self._records = PluginRecords(store, bus, clock)
+        self._points = points
         self._switch = CatalogSwitch(points, self.facilities, settings.plugins.drain_deadline)
         room = LoadingRoom(
             data_dir=settings.data_dir / "plugin-data",
@@ -374,6 +376,10 @@ class PluginHost:
             reason = f"it failed {known.failures.recent(self._clock.monotonic())} times within a minute"
             known.failures = FailureCounter()
             self._switch.own(self._quarantine(known, reason, error), f"quarantine {plugin}")
+
+    def slot(self, point: Point) -> InterceptorSlot:
+        """Return where the interceptors of a point are found."""
+        return self._points.slot(point)
 
     def provide(self, plugin: str, protocol: type, service: object) -> None:
         """Check that a plugin may offer a service, and put it into service at once if the plugin runs.

@@ -18,7 +18,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from iskra.outgoing_http import OutgoingHTTP
 from iskra.plugin_host.code_owners import contained
-from iskra.plugin_host.facilities import Facilities
+from iskra.plugin_host.facilities import Facilities, InterceptorSlot
 from iskra.plugin_host.leases import Lease
 from iskra_sdk.approval import Approvals
 from iskra_sdk.clock import Clock
@@ -26,6 +26,7 @@ from iskra_sdk.errors import BadInputError, BusyError, PermissionDeniedError, Pl
 from iskra_sdk.event import Event
 from iskra_sdk.event_bus import EventBus, Overflow, Subscription
 from iskra_sdk.ids import ApprovalId, SessionId, TurnId
+from iskra_sdk.interceptor import Point, Proceed
 from iskra_sdk.llm import LLM, Caller, LLMAnswer, LLMChunk, LLMRequest
 from iskra_sdk.manifest import PluginManifest, PluginPermission
 from iskra_sdk.notifier import Notification
@@ -79,6 +80,8 @@ class HostServices(Protocol):
     def service(self, protocol: type[T]) -> T | None: ...
 
     async def refresh(self, plugin: str) -> None: ...
+
+    def slot(self, point: Point) -> InterceptorSlot: ...
 
 
 @dataclass(slots=True)
@@ -553,6 +556,12 @@ class KernelContext:
     ) -> None:
         entry = AuditEntry(self.clock.now(), principal.id, f"{self.name}.{action}", target[:500], dict(data or {}))
         await self._store.apply([AppendAudit(entry)])
+
+    async def at_point(self, point: Point, payload: Any, proceed: Proceed) -> Any:
+        if point is not Point.CACHE_GET:
+            raise ValueError(f"{point} is a point of the kernel; a plugin works at {Point.CACHE_GET} only")
+        chain = self._host.slot(point).chain
+        return await (proceed(payload) if chain is None else chain(payload, proceed))
 
     def on_close(self, release: Callable[[], Awaitable[None] | None]) -> None:
         if not callable(release):

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from iskra_plugins.caches.answers import Answers
 from iskra_plugins.caches.backends import make_backend
+from iskra_plugins.caches.intercepted_cache import InterceptedCache
 from iskra_plugins.caches.resources import Resources
 from iskra_plugins.caches.settings import CacheSettings
 from iskra_plugins.caches.speculation import Budget, Speculation
@@ -26,7 +27,9 @@ class _Caches:
         self.settings = settings = CacheSettings.model_validate(context.settings.model_dump())
         self.backend = make_backend(settings, context.clock, context.logger)
         context.on_close(self.backend.aclose)
-        self.tool_results = ToolResults(self.backend.tool_results, Resources(context.workspace, context.clock))
+        self.tool_results = ToolResults(
+            InterceptedCache(self.backend.tool_results, context.at_point), Resources(context.workspace, context.clock)
+        )
         self.speculation = Speculation(
             self.tool_results,
             Budget(settings.ahead_calls, settings.ahead_seconds),
@@ -34,7 +37,7 @@ class _Caches:
             lambda: context.tools,
         )
         self.answers = Answers(
-            self.backend.answers,
+            InterceptedCache(self.backend.answers, context.at_point),
             aliases=frozenset(settings.answer_aliases),
             is_shared=settings.shared_answers,
             tools=lambda: context.tools,

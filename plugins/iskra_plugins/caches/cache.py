@@ -6,18 +6,19 @@ T = TypeVar("T")
 
 
 class Cache(Protocol[T]):
-    """Values by key, limited in bytes and age. Nothing here fails: what cannot be looked up is not there.
+    """Values by key, limited in bytes and age. Nothing here fails: what cannot be looked up is not there."""
 
-    Attributes:
-        is_shared: Whether values outlive this process and are seen by others, so that a key must say everything that
-            the value depends on.
-        hits: How often a value was found.
-        misses: How often none was.
-    """
+    @property
+    def is_shared(self) -> bool:
+        """Whether values outlive this process and are seen by others: a key must say all that the value depends on."""
 
-    is_shared: bool
-    hits: int
-    misses: int
+    @property
+    def hits(self) -> int:
+        """How often a value was found."""
+
+    @property
+    def misses(self) -> int:
+        """How often none was."""
 
     async def get(self, key: str) -> T | None:
         """Return a value that is young enough."""

@@ -25,6 +25,7 @@ from iskra_sdk.errors import (
 )
 from iskra_sdk.event import Event
 from iskra_sdk.event_bus import EventBus, Overflow, Subscription
+from iskra_sdk.interceptor import Point, Proceed
 from iskra_sdk.llm import LLM, LLMAnswer, LLMChunk, LLMProvider, LLMRequest
 from iskra_sdk.manifest import PluginManifest, PluginPermission
 from iskra_sdk.notifier import Notification
@@ -294,6 +295,10 @@ class HarnessContext:
     ) -> None:
         """Keep the entry for the test, as (action, principal's id, target, data)."""
         self.audited.append((f"{self.name}.{action}", principal.id, target, dict(data or {})))
+
+    async def at_point(self, point: Point, payload: Any, proceed: Proceed) -> Any:
+        """Do the real thing: no interceptors are in a test's way."""
+        return await proceed(payload)
 
     def provide(self, protocol: type[T], service: T) -> None:
         """Offer a service."""
