@@ -14,7 +14,7 @@ from chaos.experiments.experiment_documents import (
     http,
     mend_it,
 )
-from chaos.experiments.target_server import TargetServer
+from chaos.experiments.target_server import FAULTS, TargetServer
 from iskra_chaos.experiments.allow_list import AllowList
 from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.journal import Journal
@@ -287,12 +287,12 @@ async def test_a_cancelled_run_takes_everything_back_before_it_ends(
     ]
     undo = {"one": http("undo one", f"{target.url}/value/one", "DELETE")}
     faults = [{"point": "work", "kind": "error"}]
-    task = asyncio.ensure_future(
-        runner.run(experiment(target.url, method, [mend_it(target.url)], {"undo": undo, "faults": faults}))
-    )
+    slow = call("slow", "wait", kind="action", arguments={"seconds": 0.5})
+    plan = experiment(target.url, method, [slow, mend_it(target.url)], {"undo": undo, "faults": faults})
+    task = asyncio.ensure_future(runner.run(plan))
     await asyncio.to_thread(target.wait_for, "POST", "/value/one")
     task.cancel()
-    await asyncio.sleep(0)
+    await asyncio.to_thread(target.wait_for, "DELETE", FAULTS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -300,7 +300,7 @@ async def test_a_cancelled_run_takes_everything_back_before_it_ends(
     assert target.state.active() == []
     journal = Journal.read(tmp_path / "journal.json")
     assert (journal.verdict, journal.document["status"]) == ("aborted", "interrupted")
-    assert [record["activity"]["name"] for record in journal.document["rollbacks"]] == ["mend"]
+    assert [record["activity"]["name"] for record in journal.document["rollbacks"]] == ["slow", "mend"]
 
 
 async def test_a_full_disk_does_not_keep_rollbacks_from_running(target: TargetServer, tmp_path: Path) -> None:
