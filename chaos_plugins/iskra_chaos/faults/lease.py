@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -147,15 +148,15 @@ class Lease:
 
     async def _sleep_or_end(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
+        over: asyncio.Future[None] = loop.create_future()
         sleeping = loop.create_task(self._clock.sleep(seconds), name="wait inside a fault")
-        self._waits.add(ended)
+        sleeping.add_done_callback(lambda _: _wake((over,)))
+        self._waits.add(over)
         try:
             if self._state is LeaseState.ACTIVE:  # it may have been ended from another thread before the line above
-                await asyncio.wait((sleeping, ended), return_when=asyncio.FIRST_COMPLETED)
+                await over
         finally:
-            self._waits.discard(ended)
-            ended.cancel()
+            self._waits.discard(over)
             sleeping.cancel()
 
     def _end(self, state: LeaseState, reason: str) -> None:
@@ -165,12 +166,14 @@ class Lease:
             self._state = state
             self._reason = reason
             self._ended = self._clock.monotonic()
-            self._ended_at = self._clock.now()
-        for wait in tuple(self._waits):
-            with suppress(RuntimeError):  # its loop is closed
-                wait.get_loop().call_soon_threadsafe(_wake, wait)
+        self._ended_at = self._clock.now()  # which asks this lease again, where the fault is a wrong clock
+        waits = tuple(self._waits)
+        for loop in {wait.get_loop() for wait in waits}:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_wake, [wait for wait in waits if wait.get_loop() is loop])
 
 
-def _wake(wait: "asyncio.Future[None]") -> None:
-    if not wait.done():
-        wait.set_result(None)
+def _wake(waits: Iterable["asyncio.Future[None]"]) -> None:
+    for wait in waits:
+        if not wait.done():
+            wait.set_result(None)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.faults.fault_kit import FaultKit, counters
+from iskra.intercepted_clock import InterceptedClock
+from iskra.interceptors import Points
+from iskra.plugin_host.catalog import Owned
+from iskra_chaos.faults.board import FaultBoard
 from iskra_chaos.faults.lease import Lease
+from iskra_chaos.faults.models import FaultSpec
+from iskra_chaos.faults.scope import Environment
 from iskra_sdk.errors import BadInputError
 from iskra_sdk.interceptor import Point
 from iskra_sdk.testing.manual_clock import ManualClock
@@ -62,3 +68,23 @@ def test_what_people_are_shown_follows_their_clock() -> None:
     lease = Lease(clock, 10.0)
     clock.set_now(datetime(2030, 6, 1, tzinfo=UTC))
     assert lease.expires_at == datetime(2030, 6, 1, 0, 0, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("end", ["expire", "clear", "kill"])
+async def test_a_fault_of_the_clock_lives_by_the_clock_it_falsifies(end: str) -> None:
+    real, points = ManualClock(), Points()
+    clock = InterceptedClock(real, points.slot(Point.CLOCK))
+    board = FaultBoard(clock, start=lambda _job: None, environment=Environment.TEST)
+    spec = {"point": "clock", "kind": "skew", "parameters": {"seconds": 90}, "ttl": 10.0}
+    fault = board.add(FaultSpec.model_validate(spec))
+    points.rebuild([Owned(interceptor, "chaos", 1) for interceptor in board.interceptors()])
+    assert clock.now() == real.now() + timedelta(seconds=90)
+    assert fault.lease.remaining == 10.0
+    if end == "expire":
+        real.advance(10.0)
+    elif end == "clear":
+        board.clear(fault.id)
+    else:
+        board.clear_all()
+    assert clock.now() == real.now()
+    assert fault.lease.expires_at == real.now(), "an ended fault is told in right time"
