@@ -1,11 +1,12 @@
 """The plugin with a scripted model, for tests: calls of voices go through its interceptor as they do in the server."""
 
+import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
-import iskra_voices
 from iskra_sdk import Caller, LLMChunk, LLMRequest, Message
 from iskra_sdk.llm import AnswerBuilder, LLMAnswer
 from iskra_sdk.testing import PluginHarness, ScriptedModel
@@ -71,10 +72,15 @@ class Stage:
         return [event.type for event in self.harness.bus.published if event.type.startswith("voices.")]
 
 
+def module(name: str) -> ModuleType:
+    """Return a module as it is loaded now: reloading a plugin, as other tests do, loads its modules anew."""
+    return importlib.import_module(name)
+
+
 @asynccontextmanager
 async def stage(*replies: Any, is_language_model: bool = True, **settings: Any) -> AsyncIterator[Stage]:
     """Open a stage."""
     model = ScriptedModel(*replies)
     model.is_language_model = is_language_model
-    async with PluginHarness.open(iskra_voices, model=model, settings=settings) as harness:
+    async with PluginHarness.open(module("iskra_voices"), model=model, settings=settings) as harness:
         yield Stage(harness, model)

@@ -143,6 +143,30 @@ async def test_a_voice_that_fails_is_left_out(company: Company) -> None:
     assert answer["synthesis"] is not None
 
 
+async def test_what_was_said_is_kept_where_nobody_can_close(company: Company) -> None:
+    def fails_for_iskra(request: Request) -> Iterator[str | Call]:
+        if "You speak as Iskra" in request["messages"][0]["content"]:
+            raise BrokenPipeError
+        yield from follows_its_prompt(request)
+
+    company.upstream.answer = fails_for_iskra
+    answer = await company.post(PATH, wanted("kain", "sam"))
+    assert (answer["status"], answer["synthesis"]) == ("criteria_unmet", None)
+    assert spoken(answer) == ["kain", "sam"]
+    assert [left["voice_type"] for left in answer["left_out"]] == ["iskra"]
+
+
+async def test_nobody_who_can_speak_is_an_error(company: Company) -> None:
+    def fails(_request: Request) -> Iterator[str | Call]:
+        yield from ()
+        raise BrokenPipeError
+
+    company.upstream.answer = fails
+    response = await company.client.post(PATH, json=wanted("kain", "sam"))
+    assert response.status_code >= 500
+    assert response.json()["code"] == "llm"
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from iskra_metrics.service import ConversationMetrics
+from iskra_sdk import Principal
+from iskra_sdk.errors import SessionNotFoundError
 from voices.company import Company
 
 METRICS = "/api/v1/conversation_metrics"
@@ -166,6 +169,31 @@ async def test_what_is_remembered_survives_a_reload(company: Company) -> None:
     assert await company.metrics(session) == before
     _, text = await company.chat("voice:auto", "What do we do about the tables of the report?", session=session)
     assert text.startswith("Goal: ")
+
+
+async def test_every_session_is_measured_where_an_admin_wants_it(company: Company) -> None:
+    settings = "/api/v1/admin/plugins/voices/settings"
+    assert (await company.client.put(settings, json={"all_sessions": True})).status_code == 200
+    try:
+        session, _ = await company.chat("agent:ask", SAME)
+        await company.until_remembered(session, 1)
+    finally:
+        assert (await company.client.put(settings, json={"all_sessions": None})).status_code == 200
+
+
+async def test_other_plugins_read_metrics_as_a_service(company: Company) -> None:
+    session, _ = await company.chat("voice:iskra", SAME)
+    assert company.server.layer is not None
+    service = company.server.layer.kernel.plugins.service(ConversationMetrics)  # type: ignore[type-abstract]
+    assert service is not None
+    owner = Principal((await company.get(f"/api/v1/sessions/{session}"))["owner"])
+    found = await service.of_session(owner, session)
+    shown = await company.metrics(session)
+    assert {name: reading.value for name, reading in found.items()} == {
+        name: reading["value"] for name, reading in shown["metrics"].items()
+    }
+    with pytest.raises(SessionNotFoundError):
+        await service.of_session(Principal("somebody else"), session)
 
 
 async def test_the_routes_are_in_the_interface_for_programs(company: Company) -> None:

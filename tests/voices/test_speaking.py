@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-import iskra_voices
 from iskra_sdk import LLMChunk, Message, ToolCall, Usage
 from iskra_sdk.errors import LLMError, ProviderUnavailableError
-from iskra_voices import mending, speaking
+from iskra_voices import mending
 from iskra_voices.definitions.kain import KAIN as KAIN_POLICY
 from iskra_voices.settings import CRISIS_HELP_EN, CRISIS_HELP_RU
-from voices.stage import ASKED, KAIN, POOR, SESSION, Stage, stage
+from voices.stage import ASKED, KAIN, POOR, SESSION, Stage, module, stage
 
 CODE = "```python\nprint(1)\n```"
 
@@ -37,6 +38,19 @@ async def test_an_answer_that_falls_short_is_mended_once() -> None:
         assert told.data["mended"] is True
         assert told.data["broken_after"] == []
         assert "does_not_soften" in told.data["broken"]  # type: ignore[operator]
+
+
+@given(st.lists(st.text(max_size=40), max_size=6))
+async def test_an_answer_that_is_not_mended_arrives_letter_by_letter(pieces: list[str]) -> None:
+    async with stage([*pieces, LLMChunk(finish_reason="stop")], "".join(pieces)) as on:
+        assert await on.say("kain") == "".join(pieces)
+
+
+@given(st.text(max_size=300))
+async def test_a_mended_answer_arrives_letter_by_letter(rest: str) -> None:
+    mended = f"{KAIN} {rest}".strip()
+    async with stage(POOR, [LLMChunk(text=mended), LLMChunk(finish_reason="stop")]) as on:
+        assert await on.say("kain") in (mended, POOR)
 
 
 async def test_nothing_of_the_draft_is_shown_and_progress_is() -> None:
@@ -157,7 +171,7 @@ async def test_what_came_before_a_failure_is_shown() -> None:
 
 
 async def test_a_very_long_answer_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speaking, "MOST_HELD", 50)
+    monkeypatch.setattr(module("iskra_voices.speaking"), "MOST_HELD", 50)
     async with stage("many words " * 20) as on:
         assert await on.say("kain") == "many words " * 20
         assert len(on.model.requests) == 1
@@ -167,7 +181,7 @@ async def test_a_crash_of_the_check_loses_no_answer(monkeypatch: pytest.MonkeyPa
     def crash(*_arguments: object) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(speaking, "judge", crash)
+    monkeypatch.setattr(module("iskra_voices.speaking"), "judge", crash)
     async with stage(POOR) as on:
         assert await on.say("kain") == POOR
 
@@ -184,7 +198,7 @@ async def test_a_crash_of_the_preparation_loses_no_answer(monkeypatch: pytest.Mo
 
 
 async def iskra_parts(on: Stage) -> Any:
-    return await iskra_voices._assembly_of(on.harness.context).parts()  # type: ignore[arg-type]
+    return await module("iskra_voices")._assembly_of(on.harness.context).parts()
 
 
 async def test_a_client_that_leaves_ends_the_call() -> None:

@@ -104,6 +104,10 @@ class Activation:
             activated_at=now,
         )
 
+    async def coordination(self, session_id: str) -> VoiceCoordination:
+        """Return how the voices of a session stand, latest first."""
+        return coordination_of(session_id, await self._records.of(session_id))
+
     async def tell(
         self,
         session_id: SessionId,

@@ -59,6 +59,11 @@ class _Course:
     results: list[CriterionResult] = field(default_factory=list)
     rounds: int = 0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether Iskra closed the last round."""
+        return self.synthesis is not None and self.synthesis.round == self.rounds
+
     def heard(self, number: int) -> dict[str, str]:
         """Return what each voice said in a round, in the order in which they first spoke."""
         said: dict[str, str] = {}
@@ -128,7 +133,7 @@ class Collaboration:
             async with asyncio.timeout(settings.collaboration_seconds):
                 for number in range(1, wanted.round_budget + 1):
                     await self._round(number, course, ensemble, criteria)
-                    if all(result.met for result in course.results):
+                    if course.is_closed and all(result.met for result in course.results):
                         status = "completed"
                         break
         except TimeoutError:
@@ -206,15 +211,20 @@ class Collaboration:
         await self._audit(number, course, ensemble, found)
         heard = course.heard(number)
         against = [conflict.voices for conflict in found]
-        closing = await ensemble.speak(self._policy("iskra"), heard=heard, conflicts=against, wish=wish)
-        course.synthesis = self._contribution("iskra", number, closing)
+        course.rounds = number
+        try:
+            closing = await ensemble.speak(self._policy("iskra"), heard=heard, conflicts=against, wish=wish)
+        except LLMError as exc:  # what the others said is not lost for it
+            course.left_out.append(LeftOut(voice_type="iskra", reason=exc.message))
+            closing = Judged("", ())
+        else:
+            course.synthesis = self._contribution("iskra", number, closing)
         course.conflicts = [conflict_wire(one, _resolution(one, closing.text, heard)) for one in found]
         scene = replace(ensemble.scene, contributions=heard, conflicts=against)
         outcome = Outcome(closing.text, heard, scene)
         course.results = [
             CriterionResult(criterion=each.text, met=each.is_met(outcome), how=each.how) for each in criteria
         ]
-        course.rounds = number
 
     async def _side_by_side(self, number: int, course: _Course, ensemble: Ensemble, wish: str) -> None:
         async with asyncio.TaskGroup() as group:

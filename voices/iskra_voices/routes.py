@@ -41,10 +41,8 @@ def voice_routes(context: PluginContext, assembly: Assembly, permission: str) ->
     async def read_coordination(request: Request, session_id: str) -> VoiceCoordination:
         """Read which voices take part in a session, and how they work together."""
         session = await context.sessions.session(_principal(request), SessionId(session_id))
-        from iskra_voices.activation import coordination_of
-
         parts = await assembly.parts()
-        return coordination_of(session.id, await parts.records.of(session.id))
+        return await parts.activation.coordination(session.id)
 
     return PluginRoutes(VOICES_PATH, app, permission, openapi=app.openapi)
 
