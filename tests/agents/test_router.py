@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from iskra_agents import Architect, Ask, Coder, Debug
 from iskra_agents.routing.context import RoutingContext
 from iskra_agents.routing.levels import Level
-from iskra_agents.routing.router import Router, more_cautious
+from iskra_agents.routing.router import Router
 from iskra_sdk import Agent, ToolCall, ToolResult
 from iskra_sdk.testing import ManualClock
 
@@ -97,10 +97,24 @@ def test_only_plugins_agents_can_be_chosen_from(router: Router) -> None:
     assert choice.agent == "ask"
 
 
-def test_the_more_cautious_agent_is_the_one_that_can_do_less() -> None:
-    assert more_cautious("coder", "ask") == "ask"
-    assert more_cautious("debug", "coder") == "debug"
-    assert more_cautious("weather", "ask") == "weather"
+def test_where_the_classifier_is_unsure_the_user_is_asked_among_the_likeliest(router: Router) -> None:
+    sure = router.choose("fix the typo in main.py", BUILT_IN, RoutingContext())
+    assert (sure.agent, sure.level, sure.is_confirmed) == ("coder", Level.HIGH, True)
+    unsure = router.choose("blue elephants, obviously", BUILT_IN, RoutingContext())
+    assert (unsure.level, unsure.is_confirmed) == (Level.LOW, False)
+    assert unsure.options[0] == unsure.agent
+    assert set(unsure.options) == {agent.name for agent in BUILT_IN}
+
+
+def test_a_plugins_agent_without_a_word_in_common_leaves_the_choice_sure(router: Router) -> None:
+    text = "why does the login test fail since yesterday?"
+    alone = router.choose(text, BUILT_IN, RoutingContext())
+    assert router.choose(text, [*BUILT_IN, Weather()], RoutingContext()).level is alone.level is Level.HIGH
+
+
+def test_a_plugins_agent_is_not_asked_about_where_its_words_agree(router: Router) -> None:
+    choice = router.choose("Will it rain in London tomorrow?", [*BUILT_IN, Weather()], RoutingContext())
+    assert (choice.agent, choice.level) == ("weather", Level.MEDIUM)
 
 
 def test_a_choice_is_remembered_for_an_hour_and_by_user_where_the_session_counted(

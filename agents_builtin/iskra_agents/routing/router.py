@@ -17,8 +17,8 @@ from iskra_sdk.turn import AgentCard
 
 logger = logging.getLogger(__name__)
 
-CAUTIOUS_FIRST = ("ask", "architect", "debug", "coder")
-"""The built-in agents, the one that can do least harm first."""
+BUILT_IN = ("ask", "architect", "debug", "coder")
+"""The agents that the classifier knows."""
 
 _CACHED = 2048
 _CACHE_SECONDS = 3600.0
@@ -27,7 +27,9 @@ _GOES_ON = 4.0
 """How many times likelier a message that leans on the last one is for the agent that answered that."""
 _LEAST_PLUGIN_EVIDENCE = 0.2
 _STANDS_ALONE = 0.58
-"""From this probability the classifier's choice stands although the words neither confirm nor contradict it."""
+"""From this probability a plugin's agent is chosen although the words do not confirm it."""
+_OTHERS_HAVE_LITTLE = 0.7
+"""From this probability of all built-in agents together the others do not make the choice among them less sure."""
 _WORDS_DECIDE = 0.3
 """From this confidence the words alone decide, where there is no classifier."""
 
@@ -135,18 +137,15 @@ class Router:
             chances = _with_prior(chances, before)
         ranked = sorted(chances, key=lambda name: (-chances[name], name))
         best, options = ranked[0], tuple(ranked[:_OPTIONS])
-        level = level_of(chances[best])
+        level = level_of(_sureness(chances, best))
         why = "the local classifier" + (f", as {before} answered before" if before is not None else "")
         if level is Level.HIGH:
             return Choice(best, level, chances[best], why, options)
-        if words.agent == best and words.confidence > 0:
+        is_built_in = best in BUILT_IN
+        if words.agent == best and words.confidence > 0 and (level is Level.MEDIUM or not is_built_in):
             return Choice(best, Level.MEDIUM, chances[best], f"{why} and the words agree", options)
-        if level is Level.LOW or words.confidence == 0 or words.agent not in options[:2]:
-            stands = chances[best] >= _STANDS_ALONE
-            return Choice(best, level if stands else Level.LOW, chances[best], why, options, is_confirmed=False)
-        cautious = more_cautious(best, words.agent)
-        why = f"the classifier says {best}, the words say {words.agent}; {cautious} is the more cautious"
-        return Choice(cautious, level, chances[best], why, options, is_confirmed=False)
+        stands = not is_built_in and chances[best] >= _STANDS_ALONE
+        return Choice(best, Level.MEDIUM if stands else Level.LOW, chances[best], why, options, is_confirmed=False)
 
     def _chances(self, text: str, agents: Sequence[AgentCard]) -> dict[str, float] | None:
         """Return how likely each agent is: built-in ones by the classifier, others by their own words."""
@@ -166,11 +165,10 @@ class Router:
         return {name: found.get(name, 0.0) for name in names}
 
 
-def more_cautious(one: str, other: str) -> str:
-    """Return the agent that can do less harm; the first where that is not known."""
-    if one not in CAUTIOUS_FIRST or other not in CAUTIOUS_FIRST:
-        return one
-    return min(one, other, key=CAUTIOUS_FIRST.index)
+def _sureness(chances: Mapping[str, float], best: str) -> float:
+    """Return how likely the best agent is, for a built-in one among its like where no other has much to say for it."""
+    built_in = sum(chances.get(name, 0.0) for name in BUILT_IN)
+    return chances[best] / built_in if best in BUILT_IN and built_in >= _OTHERS_HAVE_LITTLE else chances[best]
 
 
 def _with_prior(chances: Mapping[str, float], before: str) -> dict[str, float]:
