@@ -169,8 +169,12 @@ class Experiment(_Node):
         return cls.from_document(parse(content, is_yaml=path.suffix.lower() in (".yaml", ".yml")))
 
     @classmethod
-    def from_document(cls, document: object) -> Self:
+    def from_document(cls, document: object, given: Mapping[str, Any] | None = None) -> Self:
         """Read a decoded file.
+
+        Args:
+            document: The file.
+            given: Values of the configuration that win over those of the file.
 
         Raises:
             ExperimentError: It is no experiment.
@@ -184,11 +188,20 @@ class Experiment(_Node):
                 raise ExperimentError("The extension `iskra` is there more than once.")
             experiment._document = document
             if own:
-                experiment._adopt(IskraExtension.model_validate(own[0]))
+                numbers = _numbers({**experiment.configuration, **(given or {})})
+                experiment._adopt(IskraExtension.model_validate(_with_numbers(own[0], numbers)))
         except ValidationError as exc:
             raise ExperimentError(f"This is no experiment: {_first_mistake(exc)}.") from exc
         experiment._check()
         return experiment
+
+    def with_values(self, given: Mapping[str, Any]) -> Self:
+        """Return the experiment as it is with other values of its configuration.
+
+        Raises:
+            ExperimentError: With these values it is no experiment.
+        """
+        return type(self).from_document(self._document, given)
 
     def _adopt(self, own: IskraExtension) -> None:
         self._iskra = own
@@ -280,6 +293,25 @@ class Experiment(_Node):
             for name, value in self.configuration.items()
             if isinstance(value, dict) and value.get("type") == "probe"
         }
+
+
+def _numbers(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"${{{name}}}": value
+        for name, value in configuration.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _with_numbers(value: Any, numbers: Mapping[str, Any]) -> Any:
+    """Put numbers of the configuration where our own part names them: there, unlike elsewhere, types are checked."""
+    if isinstance(value, str):
+        return numbers.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(item, numbers) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(item, numbers) for item in value]
+    return value
 
 
 def tolerance_probe(tolerance: object) -> Activity | None:

@@ -102,8 +102,7 @@ def _tell_server(title: str, journal: Any) -> None:
     from iskra_sdk.errors import IskraError
 
     body: dict[str, Any] = {"title": str(title)[:300], "verdict": journal.verdict}
-    recovery = journal.own.get("recovery")
-    seconds = recovery.get("seconds") if isinstance(recovery, Mapping) else None
+    seconds = journal.own.get("recovery_seconds")
     if isinstance(seconds, int | float):
         body["recovery_seconds"] = float(seconds)
     with suppress(IskraError, OSError), IskraClient() as client:

@@ -99,6 +99,8 @@ class Runner:
             ActivityRefusedError: It asks for more than is allowed. Nothing of it has run.
             asyncio.CancelledError: The caller was cancelled. Everything has been taken back.
         """
+        if self._given:
+            experiment = experiment.with_values(self._given)
         variables = self.load(experiment)
         redactor = Redactor(
             [self._connection.token, *(value for group in variables.secrets.values() for value in _leaves(group))]

@@ -123,3 +123,20 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, conten
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"gone\.yaml cannot be read"):
         Experiment.from_file(tmp_path / "gone.yaml")
+
+
+def test_numbers_of_our_own_part_may_come_from_the_configuration() -> None:
+    document = {**iskra(load={"requests": "${many}", "clients": 2}), "configuration": {"many": 100, "name": "x"}}
+    read = Experiment.from_document(document)
+    assert read.iskra.load is not None
+    assert read.iskra.load.requests == 100
+    smaller = read.with_values({"many": 7})
+    assert smaller.iskra.load is not None
+    assert smaller.iskra.load.requests == 7
+    assert smaller.document == read.document
+
+
+def test_a_number_that_is_out_of_range_is_refused_wherever_it_comes_from() -> None:
+    read = Experiment.from_document({**iskra(load={"requests": "${many}"}), "configuration": {"many": 100}})
+    with pytest.raises(ExperimentError, match="requests"):
+        read.with_values({"many": 0})
