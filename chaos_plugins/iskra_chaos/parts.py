@@ -70,6 +70,7 @@ class ChaosParts:
             environment=Environment(self.settings.environment),
             on_change=self._changed,
         )
+        context.on_close(self.board.close)
         self._wants_refresh = False
         self.began = context.clock.monotonic()
 

@@ -156,6 +156,8 @@ class ToolResult:
         data: The typed result, JSON-able, for programs; ``None`` when the text is all there is.
         is_error: The call failed; ``content`` says how.
         error_code: Code of the error, e.g. ``tool_timeout``; empty on success.
+        metadata: JSON-able facts for other plugins. ``no_store`` set to true says that the result holds for this one
+            call: no cache keeps it.
         is_trusted: The content is the server's own or a person's words, e.g. why a call was refused. A tool has no
             reason to set it.
     """

@@ -148,7 +148,7 @@ def _altering(alter: Alter) -> Inject:
             return result
         shot.observe()
         mark = {"id": shot.fault.id, "kind": shot.fault.kind.name}
-        return replace(altered, metadata={**altered.metadata, INJECTED: mark})
+        return replace(altered, metadata={**altered.metadata, INJECTED: mark, "no_store": True})
 
     return inject
 

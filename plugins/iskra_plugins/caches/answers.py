@@ -123,6 +123,8 @@ class Answers:
     def _is_worth_keeping(self, answer: LLMAnswer) -> bool:
         if answer.finish_reason not in _KEEPABLE:
             return False
+        if not answer.message.text and not answer.message.tool_calls:
+            return False
         said = {name for name, value in answer.message.wire.items() if value not in (None, "", [])}
         if said - _IN_CHUNKS or not isinstance(answer.message.wire.get("content"), str | None):
             return False

@@ -88,8 +88,11 @@ async def _run(proceed: Proceed, invocation: ToolInvocation) -> ToolResult:
 
 
 def _may_keep(result: ToolResult) -> bool:
-    """Return whether a result is no failure, nor one whose words count as the server's own, which nobody may forge."""
-    return not result.is_error and not result.is_trusted
+    """Return whether a result is good for another time.
+
+    A failure is not, nor one whose words count as the server's own, which nobody may forge, nor one that says so.
+    """
+    return not result.is_error and not result.is_trusted and not result.metadata.get("no_store")
 
 
 def _digest(invocation: ToolInvocation, *made_from: object) -> str:

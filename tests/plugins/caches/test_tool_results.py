@@ -200,3 +200,17 @@ def test_memory_never_holds_more_than_it_may(puts: list[tuple[str, int]]) -> Non
         assert facts["bytes"] == facts["values"] == 0
 
     asyncio.run(run())
+
+
+async def test_a_result_that_holds_for_one_call_is_not_kept(desk: Desk) -> None:
+    (desk.folder / "a.txt").write_text("one")
+    read = desk.tools["read"]
+
+    async def proceed(invocation: ToolInvocation) -> ToolResult:
+        result = await read.run(invocation.arguments)
+        return ToolResult(result.content, metadata={"no_store": True})
+
+    context = ToolContext(Principal("anna"), SessionId("s"))
+    for _ in range(2):
+        await desk.results.around(ToolInvocation(read, {"path": "a.txt"}, context), proceed)
+    assert desk.ran == ["read a.txt", "read a.txt"]
