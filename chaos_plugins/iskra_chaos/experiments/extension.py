@@ -134,7 +134,7 @@ class Arms(_Block):
 class Load(_Block):
     """Clients that each send a request, wait for the answer, and send the next.
 
-    In ``path``, ``headers``, ``body`` and ``text`` the names ``${session}``, ``${client}``, ``${request}`` (a number
+    In ``path``, ``headers``, ``body``, ``text`` and ``model`` the names ``${session}``, ``${client}``, ``${request}`` (a number
     that counts up) and ``${message}`` (unique) are replaced.
 
     Attributes:

@@ -198,7 +198,8 @@ class LoadRun:
             on_sample(arm, bool(failure))
 
     async def _ask(self, variables: Variables, session: str) -> dict[str, Any]:
-        text = await self._client.ask(str(variables.fill(self._load.text)), session, self._load.model)
+        model: str | None = variables.fill(self._load.model)
+        text = await self._client.ask(str(variables.fill(self._load.text)), session, model)
         return {"status": 200, "headers": {}, "body": text}
 
     async def _send(self, http: httpx.AsyncClient, variables: Variables, arm: Arm) -> dict[str, Any]:

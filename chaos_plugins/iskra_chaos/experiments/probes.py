@@ -5,6 +5,7 @@ Everything here gets what it looks at from the runner, by the parameter ``run_co
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from iskra_chaos.experiments.errors import ActivityError
@@ -22,6 +23,7 @@ __all__ = [
     "duplicated_messages",
     "error_rate",
     "error_rate_upper_bound",
+    "failures_besides",
     "fault_applied",
     "fault_observed",
     "fault_requested",
@@ -30,6 +32,7 @@ __all__ = [
     "p99",
     "p99_ratio",
     "requests_of_arm",
+    "retries_per_request",
     "server_answers",
     "server_is_ready",
     "value_at",
@@ -107,6 +110,32 @@ def error_rate(run_context: RunContext, arm: Arm = "experiment") -> float:
 def error_rate_upper_bound(run_context: RunContext, arm: Arm = "experiment") -> float:
     """Return the upper end of the error rate's 95 % interval."""
     return _samples(run_context, arm).error_rate.high
+
+
+def failures_besides(run_context: RunContext, reasons: Sequence[str] = (), arm: Arm = "experiment") -> dict[str, Any]:
+    """Return how many requests failed for other reasons than these.
+
+    The result is ``{"status": n, "reasons": {...}}`` with all reasons; an integer tolerance looks at ``status``.
+
+    Args:
+        run_context: Given by the runner.
+        reasons: Codes of errors that are in order, e.g. ``stream_interrupted``.
+        arm: Whose requests are counted.
+    """
+    seen = _samples(run_context, arm).reasons
+    others = sum(count for reason, count in seen.items() if reason not in reasons)
+    return {"status": others, "reasons": dict(sorted(seen.items()))}
+
+
+def retries_per_request(run_context: RunContext, fault: str) -> float:
+    """Return how many attempts beyond the first the requests of the experiment arm took, on average.
+
+    Args:
+        run_context: Given by the runner.
+        fault: The outermost fault at the point that every attempt passes.
+    """
+    requests = _samples(run_context, "experiment").requests
+    return max(0.0, _counted(run_context, fault, "requested") / requests - 1.0)
 
 
 def p99(run_context: RunContext, arm: Arm = "experiment") -> float:
