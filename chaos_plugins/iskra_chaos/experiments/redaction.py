@@ -47,9 +47,11 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    encoded = base64.b64encode(secret.encode()).decode()
+    # Variables of the environment may hold bytes that are no UTF-8; Python keeps them as lone surrogates.
+    encoded = base64.b64encode(secret.encode(errors="surrogatepass")).decode()
     quoted = secret.encode("unicode_escape").decode("ascii")
-    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), quoted, repr(secret)[1:-1]}
+    forms = {secret, quoted, repr(secret)[1:-1], quote_plus(secret, errors="surrogatepass")}
+    forms |= {quote(secret, safe=safe, errors="surrogatepass") for safe in ("", "/")}
     return forms | ({encoded, encoded.rstrip("=")} if len(secret) >= _SHORT else set())
 
 

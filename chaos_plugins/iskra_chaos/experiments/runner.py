@@ -97,6 +97,7 @@ class Runner:
         Raises:
             ExperimentError: The experiment cannot be run as it is written. Nothing of it has run.
             ActivityRefusedError: It asks for more than is allowed. Nothing of it has run.
+            OSError: The journal cannot be written. Nothing of it has run.
             asyncio.CancelledError: The caller was cancelled. Everything has been taken back.
         """
         if self._given:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -303,22 +304,34 @@ async def test_a_cancelled_run_takes_everything_back_before_it_ends(
     assert [record["activity"]["name"] for record in journal.document["rollbacks"]] == ["slow", "mend"]
 
 
-async def test_a_full_disk_does_not_keep_rollbacks_from_running(target: TargetServer, tmp_path: Path) -> None:
-    folder = tmp_path / "journals"
-    runner = Runner(target.url, "t", journal_path=folder / "j.json", handle_signals=False)
+def put_a_folder_in_the_way(path: Path) -> None:
+    """Make a file impossible to write, also while somebody is writing it again and again."""
+    while not path.is_dir():
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
 
-    async def lose_the_folder() -> None:
-        await asyncio.to_thread(target.wait_for, "POST", "/value/health")
-        (folder / "j.json").unlink(missing_ok=True)
-        folder.rmdir()
-        folder.write_text("no folder any more")
 
-    task = asyncio.ensure_future(lose_the_folder())
-    method = [break_it(target.url), call("wait", "wait", kind="action", arguments={"seconds": 0.5})]
-    journal = await runner.run(experiment(target.url, method, [mend_it(target.url)]))
-    await task
+async def test_a_journal_that_cannot_be_written_does_not_keep_rollbacks_from_running(
+    target: TargetServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.json"
+    runner = Runner(target.url, "t", journal_path=path, handle_signals=False)
+    method = [break_it(target.url), call("for ever", "wait", kind="action", arguments={"seconds": 3600})]
+    task = asyncio.ensure_future(runner.run(experiment(target.url, method, [mend_it(target.url)])))
+    await asyncio.to_thread(target.wait_for, "POST", "/value/health")
+    put_a_folder_in_the_way(path)
+    journal = await task
     assert target.state.values["health"] == "good"
-    assert journal.verdict in ("failed", "deviated")
+    assert journal.verdict == "failed"
+
+
+async def test_nothing_runs_when_the_journal_cannot_be_begun(target: TargetServer, tmp_path: Path) -> None:
+    put_a_folder_in_the_way(tmp_path / "journal.json")
+    runner = Runner(target.url, "t", journal_path=tmp_path / "journal.json", handle_signals=False)
+    with pytest.raises(IsADirectoryError):
+        await runner.run(experiment(target.url, [break_it(target.url)]))
+    assert target.state.calls == []
 
 
 async def test_nothing_checked_is_no_result(runner: Runner) -> None:

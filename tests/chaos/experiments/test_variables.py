@@ -2,7 +2,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iskra_chaos.experiments.errors import ExperimentError
@@ -76,6 +76,7 @@ def texts_of(tree: object) -> Iterator[str]:
             yield from texts_of(item)
 
 
+@example("\ud800\udc80 ab", None, "")
 @given(
     st.text(st.characters(exclude_characters="*"), min_size=4, max_size=30),
     st.recursive(
