@@ -144,6 +144,20 @@ async def test_a_voice_that_must_not_speak_is_not_activated(company: Company) ->
     assert "anhantha" in refused["mend"]
 
 
+async def test_a_crisis_that_an_agent_was_told_of_counts_too(company: Company) -> None:
+    session, _ = await company.chat("agent:ask", "I want to kill myself, I do not want to live.")
+    await company.post(ACTIVATE, wanted("hundun", session), status=409)
+    body = {
+        "primary_voice": "kain",
+        "collaborating_voices": ["sam"],
+        "collaborative_task": {"content": "Let us plan the trip."},
+        "session_id": session,
+    }
+    await company.post("/api/v1/voices/collaborate", body, status=409)
+    await company.chat("agent:ask", "I am safe, I talked to a friend. Let us plan the trip.", session=session)
+    await company.post("/api/v1/voices/collaborate", body)
+
+
 async def test_others_cannot_ask_voices_into_a_session(company: Company) -> None:
     session, _ = await company.chat("voice:iskra", SAME)
     response = await company.other.post(ACTIVATE, json=wanted("kain", session))

@@ -232,6 +232,16 @@ async def test_in_a_crisis_anhantha_answers_with_help(voice: str, text: str, lin
         assert line in on.model.requests[0].messages[0].text
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["My mother died and I am in terrible pain, I cry all day!", "Мне очень больно и страшно, я всё время плачу!"],
+)
+async def test_who_is_asked_for_by_name_does_not_joke_at_pain(text: str) -> None:
+    async with stage("fine", repairs=False) as on:
+        await on.say("pino", text)
+        assert "You speak as Iskra" in on.model.requests[0].messages[0].text
+
+
 async def test_auto_puts_the_chosen_voice_in_place() -> None:
     async with stage("A kind answer.", repairs=False) as on:
         await on.say("auto")

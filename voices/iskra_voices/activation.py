@@ -69,8 +69,7 @@ class Activation:
             )
         readings = await self._readings.of_session(principal, session_id)
         record = await self._records.of(session_id)
-        in_crisis = record.choice is not None and record.choice.reason == CRISIS
-        signals = signals_of(readings, in_crisis=in_crisis)
+        signals = signals_of(readings, in_crisis=record.in_crisis)
         if why := forbidden(policy.name, signals):
             raise ConflictError(
                 f"The voice {policy.name!r} is not for now: {why}.",

@@ -10,13 +10,16 @@ from iskra_sdk.message import Message
 from iskra_sdk.plugin_context import PluginContext
 from iskra_voices.activation import Activation
 from iskra_voices.catalogue import AUTO, AUTO_PREAMBLE, VoiceCatalogue
-from iskra_voices.choice import Choice, Signals, Standing, activation_level, choose, forbidden
+from iskra_voices.choice import CRISIS, Choice, Signals, Standing, activation_level, choose, forbidden
 from iskra_voices.conversation_readings import ConversationReadings
 from iskra_voices.policy import Policy, Scene
 from iskra_voices.presence import attended_messages
 from iskra_voices.scene import scene_of, wants_json
 from iskra_voices.session_records import SessionRecord, SessionRecords, Spoken
 from iskra_voices.settings import VoicesSettings
+
+_NEEDS_SIGNALS = frozenset({AUTO, "pino", "hundun"})
+"""Voices that depend on how the conversation stands with the new message in it; others may speak whatever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ class Casting:
                 request.messages, attended=attended, turn_id=caller.turn_id, session_id=caller.session_id
             )
             request = replace(request, messages=visible)
-        pain = record.readings["pain"].value if "pain" in record.readings else 0.0
-        scene = scene_of(request.messages, pain=pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru)
+        scene = scene_of(
+            request.messages, pain=record.pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru
+        )
         prepared = self._laid_over(request, policy, scene)
         is_checked = settings.repairs and self._context.llm.has_language_model(request.model)
         return Part(policy, prepared, scene, is_checked=is_checked, is_held=is_checked or scene.in_crisis)
@@ -100,15 +104,18 @@ class Casting:
             return record.choice
         messages = [message for message in request.messages if message.role != "system"]
         asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
-        if caller.voice == AUTO:
+        if caller.voice in _NEEDS_SIGNALS:
             signals = await self._readings.signals(record, messages)
-            choice = choose(record.standing, signals, frozenset(self._catalogue.names))
         else:
             values = {name: reading.value for name, reading in record.readings.items()}
             signals = Signals.of(values, in_crisis=in_crisis(asked))
+        if caller.voice == AUTO:
+            choice = choose(record.standing, signals, frozenset(self._catalogue.names))
+        elif why := forbidden(caller.voice, signals):
+            choice = Choice("anhantha", CRISIS) if signals.in_crisis else Choice("iskra", why)
+        else:
             choice = Choice(caller.voice, "chosen by name")
-            if why := forbidden(caller.voice, signals):
-                choice = Choice("anhantha" if signals.in_crisis else "iskra", why)
+        record.in_crisis, record.pain = signals.in_crisis, signals.pain
         before = record.standing
         record.standing = _after(before, choice)
         record.turn_id, record.choice = caller.turn_id, choice

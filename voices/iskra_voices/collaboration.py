@@ -118,6 +118,7 @@ class Collaboration:
         content = _content(wanted, history)
         record = await self._records.of(session_id) if session_id else SessionRecord()
         signals = await self._readings.signals(record, [*history, Message.user(content)])
+        signals = replace(signals, in_crisis=signals.in_crisis or record.in_crisis)
         course = self._planned(names, wanted.coordination_protocol, signals)
         settings = self._settings
         scene = scene_of(

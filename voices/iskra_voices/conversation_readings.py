@@ -119,6 +119,8 @@ class ConversationReadings:
             before = {name: reading.value for name, reading in record.readings.items()}
             record.readings = await asyncio.to_thread(_count, record.metrics, missing, messages)
             record.counted = missing[-1].number
+            asked = next((stored.message.text for stored in reversed(messages) if stored.message.role == "user"), "")
+            record.in_crisis = in_crisis(asked)
         values = {name: reading.value for name, reading in record.readings.items()}
         if any(abs(value - before.get(name, -1.0)) >= LEAST_CHANGE for name, value in values.items()):
             data = {"metrics": {name: round(value, 4) for name, value in values.items()}, "turn": record.counted}

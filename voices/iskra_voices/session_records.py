@@ -46,7 +46,9 @@ class SessionRecord:
         metrics: What the metrics remember.
         readings: As of the last turn that was counted.
         counted: Number of that turn.
+        in_crisis: The user's latest message speaks of self-harm or of having nothing to live for.
         turn_id: The turn for which ``choice`` was made.
+        pain: The metric with that turn's message taken in, in [0, 1].
         attended: Ids of turns by voice, oldest first.
         spoken: By voice.
         protocol: How voices last worked together.
@@ -57,7 +59,9 @@ class SessionRecord:
     metrics: ConversationState = field(default_factory=ConversationState)
     readings: dict[str, Reading] = field(default_factory=dict)
     counted: int = 0
+    in_crisis: bool = False
     turn_id: str = ""
+    pain: float = 0.0
     choice: Choice | None = None
     attended: dict[str, list[str]] = field(default_factory=dict)
     spoken: dict[str, Spoken] = field(default_factory=dict)
@@ -83,6 +87,7 @@ class SessionRecord:
             "metrics": self.metrics.to_json(),
             "readings": readings,
             "counted": self.counted,
+            "in_crisis": self.in_crisis,
             "attended": self.attended,
             "spoken": {voice: asdict(spoken) for voice, spoken in self.spoken.items()},
             "protocol": self.protocol,
@@ -101,6 +106,7 @@ class SessionRecord:
             metrics=ConversationState.from_json(data["metrics"]),
             readings={name: Reading(**reading) for name, reading in data["readings"].items()},
             counted=int(data["counted"]),
+            in_crisis=bool(data["in_crisis"]),
             attended={voice: list(turns) for voice, turns in data["attended"].items()},
             spoken={voice: Spoken(**spoken) for voice, spoken in data["spoken"].items()},
             protocol=str(data["protocol"]),
