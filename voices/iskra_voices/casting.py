@@ -80,9 +80,7 @@ class Casting:
         choice = await self._choice(request, record)
         policy = self._catalogue.named(choice.voice)
         if wants_json(request):
-            return Part(
-                policy, _without_voice(request, self._overlaid(caller.voice)), Scene(), is_checked=False, is_held=False
-            )
+            return Part(policy, self._without_voice(request), Scene(), is_checked=False, is_held=False)
         settings = self._settings
         if settings.presence and caller.turn_id:
             attended = record.attended.get(policy.name, ())
@@ -117,7 +115,7 @@ class Casting:
             choice = Choice(caller.voice, "chosen by name")
         record.in_crisis, record.pain = signals.in_crisis, signals.pain
         before = record.standing
-        record.standing = _after(before, choice)
+        record.standing = _after(before, choice, is_auto=caller.voice == AUTO)
         record.turn_id, record.choice = caller.turn_id, choice
         record.attend(choice.voice, caller.turn_id)
         level = activation_level(choice.voice, signals)
@@ -141,19 +139,28 @@ class Casting:
         fragment = "\n".join([policy.preamble, *supplements(policy, scene)])
         return replace(request, messages=_with_preamble(request.messages, preamble, fragment), parameters=parameters)
 
+    def _without_voice(self, request: LLMRequest) -> LLMRequest:
+        """Return a request as it was before the kernel laid a voice over it."""
+        laid = self._overlaid(request.caller.voice)
+        parameters = dict(request.parameters)
+        if laid is not None and self._settings.sampler:
+            parameters = _without_parameters(parameters, laid)
+        preamble = AUTO_PREAMBLE if laid is None else laid.preamble
+        return replace(request, messages=_with_preamble(request.messages, preamble, ""), parameters=parameters)
+
     def _overlaid(self, voice: str) -> Policy | None:
         """Return the voice that the kernel laid over the request, ``None`` for ``auto``."""
         return None if voice == AUTO else self._catalogue.named(voice)
 
 
-def _after(standing: Standing, choice: Choice) -> Standing:
+def _after(standing: Standing, choice: Choice, *, is_auto: bool) -> Standing:
     """Return where a session stands once a voice has the turn."""
     return Standing(
         voice=choice.voice,
         turns=standing.turns + 1 if choice.voice == standing.voice else 1,
         since_hundun=0 if choice.voice == "hundun" else standing.since_hundun + 1,
         requested=standing.requested,
-        requested_turns=max(0, standing.requested_turns - 1),
+        requested_turns=max(0, standing.requested_turns - is_auto),
     )
 
 
@@ -175,13 +182,6 @@ def _with_preamble(messages: Sequence[Message], old: str, new: str) -> list[Mess
     text = first.text.removeprefix(old).lstrip("\n") if first.text.startswith(old) else first.text
     system = "\n\n".join(piece for piece in (new, text) if piece)
     return [Message.system(system), *rest] if system else rest
-
-
-def _without_voice(request: LLMRequest, laid: Policy | None) -> LLMRequest:
-    """Return a request as it was before the kernel laid a voice over it."""
-    preamble = AUTO_PREAMBLE if laid is None else laid.preamble
-    parameters = request.parameters if laid is None else _without_parameters(request.parameters, laid)
-    return replace(request, messages=_with_preamble(request.messages, preamble, ""), parameters=parameters)
 
 
 def _without_parameters(parameters: Mapping[str, object], laid: Policy) -> dict[str, object]:
