@@ -116,6 +116,8 @@ async def test_a_session_can_be_named_by_header(company: Company) -> None:
     body = {"voice_type": "искра", "interaction_purpose": "synthesis_integration", "context": {}}
     response = await company.client.post(ACTIVATE, json=body, headers={"X-Session-ID": session})
     assert response.json()["voice_type"] == "iskra"
+    named = await company.client.post(ACTIVATE, json={**body, "session_id": session})
+    assert named.json()["session_id"] == session
     nowhere = await company.client.post(ACTIVATE, json=body)
     assert nowhere.status_code == 400
     assert "session" in nowhere.json()["detail"]

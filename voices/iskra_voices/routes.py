@@ -28,7 +28,7 @@ def voice_routes(context: PluginContext, assembly: Assembly, permission: str) ->
     @app.post("/activate", tags=["voices"])
     async def activate_voice(request: Request, wanted: VoiceActivationRequest) -> VoiceActivationResponse:
         """Let a voice answer the coming turns of `voice:auto` in a session."""
-        session_id = wanted.context.session_id or _session_header(request)
+        session_id = wanted.context.session_id or wanted.session_id or _session_header(request)
         return await (await assembly.parts()).activation.activate(_principal(request), session_id, wanted)
 
     @app.post("/collaborate", tags=["voices"])

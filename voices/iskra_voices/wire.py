@@ -30,7 +30,7 @@ class ActivationContext(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    session_id: str = Field(default="", max_length=100, description="The session; or the header X-Session-ID.")
+    session_id: str = Field(default="", max_length=100, description="The session.")
     chaos_intent: str = Field(default="", max_length=2000)
     sensitivity_level: Share = Field(default=0.0, description="From .5, playful and breaking voices are damped.")
     urgency_level: Share = Field(default=0.0, description="The least activation level.")
@@ -43,6 +43,7 @@ class VoiceActivationRequest(BaseModel):
     interaction_purpose: Purpose
     context: ActivationContext
     turns: int = Field(default=6, ge=1, le=50, description="Coming turns of `voice:auto` for which it holds.")
+    session_id: str = Field(default="", max_length=100, description="The session, where the context does not name it.")
 
 
 class MetricReading(BaseModel):
