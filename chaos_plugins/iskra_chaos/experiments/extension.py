@@ -134,8 +134,8 @@ class Arms(_Block):
 class Load(_Block):
     """Clients that each send a request, wait for the answer, and send the next.
 
-    In ``path``, ``headers``, ``body``, ``text`` and ``model`` the names ``${session}``, ``${client}``, ``${request}`` (a number
-    that counts up) and ``${message}`` (unique) are replaced.
+    In ``path``, ``headers``, ``body``, ``text``, ``model`` and ``expect`` the names ``${session}``, ``${client}``,
+    ``${request}`` (a number that counts up) and ``${message}`` (unique) are replaced.
 
     Attributes:
         kind: ``http`` sends requests, ``chat`` asks through the client of the sdk.

@@ -183,7 +183,7 @@ class LoadRun:
                     answer = await self._ask(variables, session)
                 else:
                     answer = await self._send(http, variables, arm)
-            failure = await self._judge(answer)
+            failure = await self._judge(answer, variables)
         except TimeoutError:
             failure = "timeout"
         except httpx.HTTPError as exc:
@@ -212,9 +212,10 @@ class LoadRun:
         response = await http.request(load.method, str(variables.fill(load.path)), headers=headers, **content)
         return {"status": response.status_code, "headers": dict(response.headers), "body": response.text}
 
-    async def _judge(self, answer: Mapping[str, Any]) -> str:
+    async def _judge(self, answer: Mapping[str, Any], variables: Variables) -> str:
         if self._load.expect is not None:
-            return "" if await self._is_within(self._load.expect, answer) else "unexpected answer"
+            is_expected = await self._is_within(variables.fill(self._load.expect), answer)
+            return "" if is_expected else "unexpected answer"
         return "" if answer["status"] < 400 else f"status {answer['status']}"
 
     def summary(self) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Everything here gets what it looks at from the runner, by the parameter ``run_co
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from iskra_chaos.experiments.errors import ActivityError
@@ -21,6 +23,7 @@ __all__ = [
     "acknowledged_messages",
     "chat_turn_completes",
     "duplicated_messages",
+    "end_load",
     "error_rate",
     "error_rate_upper_bound",
     "failures_besides",
@@ -28,11 +31,14 @@ __all__ = [
     "fault_observed",
     "fault_requested",
     "lost_messages",
+    "make_sandboxes",
     "mean_latency",
+    "misplaced_messages",
     "p99",
     "p99_ratio",
     "requests_of_arm",
     "retries_per_request",
+    "seconds_until",
     "server_answers",
     "server_is_ready",
     "value_at",
@@ -175,7 +181,7 @@ async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]
         path: A route that lists what was received; without one the messages of the load's sessions are read.
         at: Where the answer of that route has the ``${message}`` of each request.
     """
-    counts = await _received(run_context, path, at)
+    counts = Counter(await _received(run_context, path, at))
     sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
     lost = [message for message in sent if not counts[message]]
     bound = len(lost) / len(sent) if lost else rule_of_three(len(sent))
@@ -184,25 +190,38 @@ async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]
 
 async def duplicated_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:
     """Return how many acknowledged messages the server has more than once; arguments as in ``lost_messages``."""
-    counts = await _received(run_context, path, at)
+    counts = Counter(await _received(run_context, path, at))
     sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
     return sum(counts[message] > 1 for message in sent)
 
 
-async def _received(run_context: RunContext, path: str, at: str) -> Counter[str]:
+async def misplaced_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:
+    """Return how many acknowledged messages the server has before an earlier one of their session; the first place of
+    each counts. Arguments as in ``lost_messages``."""
+    places: dict[str, int] = {}
+    for place, message in enumerate(await _received(run_context, path, at)):
+        places.setdefault(message, place)
+    orders = (
+        [places[message] for message in sent if message in places] for sent in _load(run_context).acknowledged.values()
+    )
+    return sum(later < earlier for order in orders for earlier, later in pairwise(order))
+
+
+async def _received(run_context: RunContext, path: str, at: str) -> list[str]:
+    """Return what the server has, in its order; the messages of other sessions may stand between."""
+    load = _load(run_context)
+    sent = {message for messages in load.acknowledged.values() for message in messages}
     if path:
         answer = await run_context.client.request("GET", path)
-        return Counter(str(item) for item in find(at, answer))
-    load = _load(run_context)
+        return [str(item) for item in find(at, answer)]
     texts: list[str] = []
     for session in load.sessions:
         after = 0
         while page := await run_context.client.sessions.messages(session, after=after):
             texts += [str(entry.message.get("content", "")) for entry in page if entry.message.get("role") == "user"]
             after = max(entry.position for entry in page)
-    sent = {message for messages in load.acknowledged.values() for message in messages}
     # A message's name is somewhere in its text, as a word of its own.
-    return Counter(word for text in texts for word in set(text.split()) & sent)
+    return [word for text in texts for word in set(text.split()) & sent]
 
 
 def fault_observed(run_context: RunContext, name: str = "") -> int:
@@ -238,6 +257,43 @@ async def wait_for_load(run_context: RunContext) -> int:
     load = _load(run_context)
     await load.wait()
     return sum(samples.requests for samples in load.arms.values())
+
+
+async def end_load(run_context: RunContext) -> int:
+    """Let the load's clients finish what they wait for, and return how many requests were sent."""
+    _load(run_context).stop()
+    return await wait_for_load(run_context)
+
+
+async def seconds_until(
+    run_context: RunContext, path: str, at: str, is_one_of: Sequence[Any], within: float = 60.0, every: float = 0.05
+) -> float:
+    """GET ``path`` until what ``at`` selects is one of some values, and return how long that took, in seconds.
+
+    A server that does not answer is asked again.
+
+    Raises:
+        ActivityError: It did not come within ``within`` seconds.
+    """
+    began = time.monotonic()
+    last: object = "nothing"
+    while (elapsed := time.monotonic() - began) <= within:
+        try:
+            last = await value_at(run_context, path, at)
+        except IskraError as exc:
+            last = exc.message
+        if last in is_one_of:
+            return elapsed
+        await asyncio.sleep(every)
+    raise ActivityError(f"{path!r} did not show {list(is_one_of)!r} within {within:g} s, but {last!r}.")
+
+
+async def make_sandboxes(run_context: RunContext) -> int:
+    """Mark the sessions of the load as sandboxes, where tools may lie, and return how many there are."""
+    sessions = _load(run_context).sessions
+    for session in sessions:
+        await run_context.client.request("PUT", f"/api/v1/chaos/sessions/{session}", {"sandbox": True})
+    return len(sessions)
 
 
 async def wait_for_observed_fault(run_context: RunContext, name: str = "", times: int = 1, every: float = 0.2) -> int:

@@ -32,6 +32,9 @@ targets = ["primary/fake", "backup/fake"]
 """
 
 
+_RECORDS = 64
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended.
@@ -131,5 +134,15 @@ def proving_ground(
     with fake_upstream(model) as primary, fake_upstream(model) as backup:
         settings = SETTINGS.format(primary=primary_url or primary.url, backup=backup.url, breaker_rest=breaker_rest)
         (folder / "data" / "iskra.toml").write_text(settings)
+        _write_records(folder / "workspace" / "records")
         with running_iskra(folder, port) as server:
             yield ProvingGround(server, model, primary, backup, folder)
+
+
+def _write_records(folder: Path) -> None:
+    """Write the files that the experiments on tools read, one for each client."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(_RECORDS):
+        total = int(f"7{number}")
+        record = {"name": f"records/{number}.json", "values": [total - 5, 5], "sum": total}
+        (folder / f"{number}.json").write_text(json.dumps(record))

@@ -5,10 +5,12 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from fake_upstream import Call, Request
 
-_FILE = re.compile(r"Read the file (\S+)")
+_FILE = re.compile(r"Read the file (\S+\.json)")
+_ATTEMPTS = 3
 _COUNT = ("one ", "two ", "three ", "four ", "five ", "six ", "seven ", "eight ", "nine ", "ten. ", "END")
 
 
@@ -25,7 +27,7 @@ class ScriptedModel:
     def __call__(self, request: Request) -> Iterator[str | Call]:
         last = request["messages"][-1]
         if last["role"] == "tool":
-            yield _report(request)
+            yield _next_step(request)
             return
         text = _text(last["content"])
         if found := _FILE.search(text):
@@ -37,25 +39,28 @@ class ScriptedModel:
             yield piece
 
 
-def _report(request: Request) -> str:
-    """Say what a tool said, as a careful model does: only where it is about what was asked for."""
-    asked = next(_text(each["content"]) for each in reversed(request["messages"]) if each["role"] == "user")
-    found = _FILE.search(asked)
-    content = _text(request["messages"][-1]["content"])
-    record = _record(content)
-    if found is None or record is None:
+def _next_step(request: Request) -> str | Call:
+    """Say what a tool said, as a careful model does: only if it is about what was asked for, and adds up."""
+    messages = request["messages"]
+    asked = max(index for index, each in enumerate(messages) if each["role"] == "user")
+    found = _FILE.search(_text(messages[asked]["content"]))
+    record = _record(_text(messages[-1]["content"]))
+    attempts = sum(each["role"] == "tool" for each in messages[asked:])
+    if found is None:
         return "UNREADABLE END"
-    is_meant = str(record.get("name")) == found[1] and record.get("sum") == sum(record.get("values", ()))
-    return f"VALUE {record['sum']} END" if is_meant else "MISMATCH END"
+    if record is None:
+        return Call("read_file", {"path": found[1]}) if attempts < _ATTEMPTS else "UNREADABLE END"
+    values = record.get("values")
+    adds_up = isinstance(values, list) and record.get("sum") == sum(values)
+    return f"VALUE {record['sum']} END" if adds_up and record.get("name") == found[1] else "MISMATCH END"
 
 
-def _record(content: str) -> dict[str, object] | None:
-    start, end = content.find("{"), content.rfind("}")
+def _record(content: str) -> dict[str, Any] | None:
     try:
-        read = json.loads(content[start : end + 1])
+        read = json.loads(content[content.find("{") : content.rfind("}") + 1])
     except ValueError:
         return None
-    return read if isinstance(read, dict) else None
+    return read if isinstance(read, dict) and {"name", "values", "sum"} <= read.keys() else None
 
 
 def _text(content: object) -> str:

@@ -1,22 +1,22 @@
-"""Each experiment that comes with the server, run small against a real one."""
+"""Each experiment that comes with the server, run small against a real one.
+
+Sizes are small and the bounds of latencies wide: what is looked at here is that each fault is seen and each hypothesis
+holds. ``benchmarks/resilience.py`` runs them in full.
+"""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import pytest
-
-from chaos.resilience.proving_ground import Outcome, ProvingGround
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment
-from iskra_chaos.experiments.program import SHIPPED
-from iskra_chaos.experiments.runner import Runner
-
-FILES = sorted(SHIPPED.glob("*.yaml"))
+from chaos.resilience.proving_ground import Outcome, ProvingGround, proving_ground
+from chaos.resilience.scripted_model import ScriptedModel
+from chaos.resilience.switchable_proxy import switchable_proxy
+from fake_upstream import fake_upstream
 
 
-def check(outcome: Outcome) -> None:
+def check(outcome: Outcome, *, seen: int = 1) -> None:
     assert outcome.verdict == "held", outcome.printed
     assert outcome.status == 0
-    assert outcome.observed > 0
+    assert outcome.observed >= seen
 
 
 def test_errors_of_the_provider_do_not_reach_users(ground: ProvingGround) -> None:
@@ -26,4 +26,38 @@ def test_errors_of_the_provider_do_not_reach_users(ground: ProvingGround) -> Non
 
 
 def test_cut_streams_never_look_whole(ground: ProvingGround) -> None:
-    check(ground.run("r2-cut-streams", requests=60, clients=8))
+    outcome = ground.run("r2-cut-streams", requests=60, clients=8)
+    check(outcome)
+    assert outcome.outputs()["answers that were cut and said nothing of it"]["reasons"].keys() == {"stream_interrupted"}
+
+
+def test_the_next_provider_takes_over_and_the_first_comes_back(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    with fake_upstream(model) as behind, switchable_proxy(behind.url) as proxy:
+        address = f"{proxy.url}/v1"
+        with proving_ground(tmp_path, model=model, primary_url=address, breaker_rest=0.5) as ground:
+            values = {
+                "switch": proxy.switch,
+                "down": 1,
+                "pause": 0.05,
+                "clients": 4,
+                "slowest": 30,
+                "closes_within": 60,
+            }
+            outcome = ground.run(
+                "r3-provider-down", "--allow-host", urlsplit(proxy.switch).netloc, **values, closes_within=60
+            )
+    assert outcome.verdict == "held", outcome.printed
+    assert proxy.refused >= 5
+
+
+def test_broken_tool_calls_are_mended_or_named(ground: ProvingGround) -> None:
+    check(ground.run("r4-malformed-tool-calls", requests=80, clients=8))
+
+
+def test_lies_of_tools_do_not_become_successes(ground: ProvingGround) -> None:
+    check(ground.run("r5-lying-tools", requests=80, clients=8))
+
+
+def test_unruly_events_have_their_effects_once(ground: ProvingGround) -> None:
+    check(ground.run("r6-unruly-events", requests=200, clients=16))
