@@ -103,7 +103,7 @@ class Casting:
         messages = [message for message in request.messages if message.role != "system"]
         asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
         if caller.voice in _NEEDS_SIGNALS:
-            signals = await self._readings.signals(record, messages)
+            signals = await self._readings.signals(caller.session_id, record, messages)
         else:
             values = {name: reading.value for name, reading in record.readings.items()}
             signals = Signals.of(values, in_crisis=in_crisis(asked))

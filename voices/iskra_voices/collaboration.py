@@ -117,7 +117,7 @@ class Collaboration:
         history = await self._history(principal, session_id) if session_id else []
         content = _content(wanted, history)
         record = await self._records.of(session_id) if session_id else SessionRecord()
-        signals = await self._readings.signals(record, [*history, Message.user(content)])
+        signals = await self._readings.signals(session_id, record, [*history, Message.user(content)])
         signals = replace(signals, in_crisis=signals.in_crisis or record.in_crisis)
         course = self._planned(names, wanted.coordination_protocol, signals)
         settings = self._settings
@@ -249,7 +249,7 @@ class Collaboration:
             said = [Message.assistant(each.text) for each in course.given if each.round == number]
             base = [Message.user(text) for text in (ensemble.scene.asked,)]
             signals = replace(
-                await self._readings.signals(SessionRecord(), [*base, *said]),
+                await self._readings.signals("", SessionRecord(), [*base, *said]),
                 pain=course.signals.pain,
                 in_crisis=course.signals.in_crisis,
             )

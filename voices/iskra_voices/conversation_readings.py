@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import logging
 import re
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,7 @@ from iskra_metrics.distress import in_crisis
 from iskra_metrics.reading import Reading
 from iskra_metrics.text import sentences
 from iskra_metrics.utterance import Role, Utterance
-from iskra_sdk.errors import SessionNotFoundError
+from iskra_sdk.errors import SessionNotFoundError, StoreError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import SessionId
 from iskra_sdk.message import Message
@@ -20,6 +21,8 @@ from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import UNFINISHED, StoredMessage, TurnRecord, message_position
 from iskra_voices.choice import Signals
 from iskra_voices.session_records import SessionRecord, SessionRecords
+
+logger = logging.getLogger(__name__)
 
 CATCH_UP = 24
 """Turns at most that are made up for at once; of more, the latest."""
@@ -84,14 +87,26 @@ class ConversationReadings:
                 await self._catch_up(session_id, record)
                 await self._records.save(session_id)
 
-    async def signals(self, record: SessionRecord, messages: Sequence[Message]) -> Signals:
-        """Return what the choice of a voice looks at, with a conversation that ends in a new message taken in."""
+    async def signals(self, session_id: str, record: SessionRecord, messages: Sequence[Message]) -> Signals:
+        """Return what the choice of a voice looks at, with a conversation that ends in a new message taken in.
+
+        Args:
+            session_id: The session, whose ended turns are counted first; empty for a conversation outside of one.
+            record: What is remembered of it.
+            messages: The conversation.
+        """
+        if session_id:
+            try:
+                await self._catch_up(session_id, record)
+            except (SessionNotFoundError, StoreError) as exc:  # what is known has to do
+                logger.warning("metrics not brought up to date", extra={"session_id": session_id, "error": exc.code})
         conversation = [
             Utterance(_ROLES[message.role], message.text)
             for message in messages
             if message.role in _ROLES and message.text.strip()
         ]
-        state = copy.deepcopy(record.metrics)
+        async with record.lock:
+            state = copy.deepcopy(record.metrics)
         trust_before = state.trust
         readings = await asyncio.to_thread(state.update, conversation)
         said = [utterance.text for utterance in conversation if utterance.role == "user"]
