@@ -30,7 +30,7 @@ from iskra_sdk.message import Message, ToolCall, ToolResult
 from iskra_sdk.notifier import Notification, Notifier
 from iskra_sdk.plugin_context import HTTPClient, HTTPResponse, KeyValueState, PluginContext, Tasks, Turns
 from iskra_sdk.principal import PermissionSpec, Principal
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import DeferredApp, PluginRoutes
 from iskra_sdk.session_store import SessionReader, SessionStore
 from iskra_sdk.tool import Risk, Tool, ToolContext, tool
 from iskra_sdk.turn import ReasoningDelta, TextDelta, Turn, TurnEvent
@@ -52,6 +52,7 @@ __all__ = [
     "Command",
     "ContextBudget",
     "ContextStrategy",
+    "DeferredApp",
     "Event",
     "EventBus",
     "EventHandler",

@@ -1,5 +1,6 @@
 """The OpenAPI document: the kernel's routes, the raw ones described by hand, and those of the plugins that run."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
@@ -46,15 +47,29 @@ class OpenAPIDocument:
     async def serve(self, exchange: Exchange) -> None:
         """``GET /openapi.json``."""
         if self._encoded is None:
-            self._encoded = orjson.dumps(self.build(), default=str)
+            self._encoded = orjson.dumps(await self._built(), default=str)
         await exchange.respond(200, self._encoded)
 
     async def serve_page(self, exchange: Exchange) -> None:
         """``GET /docs``: the document as one page without scripts."""
-        await exchange.respond(200, _page(self.build()).encode(), [_HTML])
+        await exchange.respond(200, _page(await self._built()).encode(), [_HTML])
 
-    def build(self) -> dict[str, Any]:
-        """Return the document for the present catalog."""
+    async def _built(self) -> dict[str, Any]:
+        """Return the document, built in a thread: plugins may make their applications only now."""
+        loop = asyncio.get_running_loop()
+
+        def report(plugin: str, error: Exception) -> None:
+            loop.call_soon_threadsafe(self._plugins.record_failure, plugin, error)
+
+        return await asyncio.to_thread(self.build, report)
+
+    def build(self, report: Callable[[str, Exception], None] | None = None) -> dict[str, Any]:
+        """Return the document for the present catalog.
+
+        Args:
+            report: Told of a plugin whose own document cannot be had, instead of the plugin host.
+        """
+        report = report or self._plugins.record_failure
         routes = [route for route in self._app.routes if isinstance(route, APIRoute)]
         document = get_openapi(
             title="Iskra",
@@ -82,8 +97,9 @@ class OpenAPIDocument:
                 if isinstance(operation, dict) and operation.get(PERMISSION) == PUBLIC:
                     operation["security"] = []
         for owned in self._plugins.catalog.routes:
-            if owned.value.openapi is not None:
-                self._merge(document, owned.value.path, owned.value.permission, owned.plugin, owned.value.openapi)
+            mount = owned.value
+            if mount.openapi is not None:
+                self._merge(document, mount.path, mount.permission, owned.plugin, mount.openapi, report)
         return document
 
     def _merge(
@@ -93,6 +109,7 @@ class OpenAPIDocument:
         permission: str,
         plugin: str,
         openapi: Callable[[], Mapping[str, Any]],
+        report: Callable[[str, Exception], None],
     ) -> None:
         try:
             theirs = orjson.loads(orjson.dumps(openapi(), default=str))
@@ -101,7 +118,7 @@ class OpenAPIDocument:
             theirs = orjson.loads(text)
             paths = theirs.get("paths", {}).items()
         except Exception as exc:
-            self._plugins.record_failure(plugin, exc)
+            report(plugin, exc)
             logger.warning("plugin's OpenAPI document left out", exc_info=exc, extra={"plugin": plugin})
             return
         for path, item in paths:

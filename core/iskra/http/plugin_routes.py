@@ -18,7 +18,7 @@ from iskra.http.problems import HTTPError, render
 from iskra.http.routing import PUBLIC, admit
 from iskra.plugin_host import Catalog, Owned, PluginHost
 from iskra_sdk.errors import IskraError
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import ASGIApp, DeferredApp, PluginRoutes
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,10 @@ class PluginDispatcher:
         self._mounts = sorted(catalog.routes, key=lambda owned: len(owned.value.path), reverse=True)
         for owned in self._mounts:
             app = owned.value.app
-            if not isinstance(app, Starlette):
-                continue
-            handlers = app.exception_handlers
-            if IskraError not in handlers:
-                app.add_exception_handler(IskraError, _render_problem)  # or it would answer 500 by itself
-            if handlers.get(RequestValidationError) is request_validation_exception_handler:
-                app.add_exception_handler(RequestValidationError, _render_problem)  # its own echoes the whole input
+            if isinstance(app, DeferredApp):
+                app.on_made = _render_like_ours
+            else:
+                _render_like_ours(app)
 
     def find(self, path: str) -> Owned[PluginRoutes] | None:
         """Return the mount a path belongs to."""
@@ -103,6 +100,17 @@ class PluginDispatcher:
             raise _PluginRouteError(owned.plugin) from failure
         if not exchange.is_finished:  # half an answer must not look whole
             exchange.abort()
+
+
+def _render_like_ours(app: ASGIApp) -> None:
+    """Have an application render our errors, and what does not fit its routes, as the kernel does."""
+    if not isinstance(app, Starlette):
+        return
+    handlers = app.exception_handlers
+    if IskraError not in handlers:
+        app.add_exception_handler(IskraError, _render_problem)  # or it would answer 500 by itself
+    if handlers.get(RequestValidationError) is request_validation_exception_handler:
+        app.add_exception_handler(RequestValidationError, _render_problem)  # its own echoes the whole input
 
 
 async def _render_problem(request: Request, error: Exception) -> Response:

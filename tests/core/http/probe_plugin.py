@@ -10,7 +10,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from iskra_sdk import Agent, LLMProvider, LLMRequest, PluginContext, PluginRoutes, Tool, Voice, hookimpl, tool
+from iskra_sdk import (
+    Agent,
+    DeferredApp,
+    LLMProvider,
+    LLMRequest,
+    PluginContext,
+    PluginRoutes,
+    Tool,
+    Voice,
+    hookimpl,
+    tool,
+)
 from iskra_sdk.errors import ProviderRejectedError, ProviderUnavailableError
 from iskra_sdk.llm import LLMChunk, Usage
 from iskra_sdk.turn import ReasoningDelta, Turn, TurnEvent
@@ -163,6 +174,31 @@ def register_llm_providers(context: PluginContext) -> Iterable[LLMProvider]:
     return [Fake()]
 
 
+made: list[str] = []
+
+
+@routes.get("/made")
+async def made_so_far() -> list[str]:
+    return made
+
+
+def make_late_app() -> FastAPI:
+    late = FastAPI(openapi_url=None)
+    made.append("late")
+
+    @late.get("/number")
+    async def number(value: int) -> dict[str, int]:
+        if value < 0:
+            raise ProviderRejectedError("No number below nought.", upstream_status=400)
+        return {"value": value}
+
+    return late
+
+
 @hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
-    return [PluginRoutes(path="/api/v1/probe", app=routes, permission="agents:read", openapi=routes.openapi)]
+    late = DeferredApp(make_late_app)
+    return [
+        PluginRoutes(path="/api/v1/probe", app=routes, permission="agents:read", openapi=routes.openapi),
+        PluginRoutes(path="/api/v1/late", app=late, permission="agents:read", openapi=late.openapi),
+    ]

@@ -137,6 +137,24 @@ async def test_plugin_routes_come_and_go_with_their_plugin(
     assert path in (await client.get("/openapi.json")).json()["paths"]
 
 
+async def test_an_application_is_made_at_its_first_request_and_answers_like_the_kernel(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.post("/api/v1/admin/plugins/probe/reload")
+    assert (await client.get("/api/v1/probe/made")).json() == []
+    for _ in range(2):
+        answered = await client.get("/api/v1/late/number", params={"value": 3})
+        assert answered.json() == {"value": 3}
+        assert (await client.get("/api/v1/probe/made")).json() == ["late"]
+    refused = await client.get("/api/v1/late/number", params={"value": -3})
+    assert (refused.status_code, refused.json()["code"]) == (400, "provider_rejected")
+    wrong = await client.get("/api/v1/late/number", params={"value": "secret"})
+    assert (wrong.status_code, wrong.json()["fields"][0]["field"]) == (422, "query.value")
+    assert "secret" not in wrong.text
+    assert "/api/v1/late/number" in (await client.get("/openapi.json")).json()["paths"]
+    assert (await client.get("/api/v1/probe/made")).json() == ["late"]
+
+
 async def test_readiness_tells_what_is_missing(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/health")).json() == {"status": "ok"}
     assert (await stranger.get("/ready")).json()["checks"] == {"server": "ok", "store": "ok"}
