@@ -32,7 +32,7 @@ targets = ["primary/fake", "backup/fake"]
 """
 
 
-_RECORDS = 64
+_RECORDS = 1000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ProvingGround:
     backup: Upstream
     folder: Path
 
-    def command(self, name: str, *options: str, **values: object) -> list[str]:
+    def command(self, name: str, *options: str, values: Mapping[str, object]) -> list[str]:
         """Return the command line of a run."""
         given = [part for key, value in values.items() for part in ("--var", f"{key}={json.dumps(value)}")]
         return [sys.executable, "-m", "iskra", "chaos", "run", name, "--journal", str(self.journal(name)),
@@ -90,10 +90,12 @@ class ProvingGround:
         """Return where the journal of an experiment is written."""
         return self.folder / f"{name}.journal.json"
 
-    def run(self, name: str, *options: str, timeout: float = 300.0, **values: object) -> Outcome:
+    def run(
+        self, name: str, *options: str, values: Mapping[str, object] | None = None, timeout: float = 600.0
+    ) -> Outcome:
         """Run a shipped experiment as an operator does, with values for its configuration."""
         done = subprocess.run(
-            self.command(name, *options, **values),
+            self.command(name, *options, values=values or {}),
             env=dict(self.server.environment),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -140,7 +142,7 @@ def proving_ground(
 
 
 def _write_records(folder: Path) -> None:
-    """Write the files that the experiments on tools read, one for each client."""
+    """Write the files that the experiments on tools read, one for each request."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(_RECORDS):
         total = int(f"7{number}")

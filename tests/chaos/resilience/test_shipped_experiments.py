@@ -12,6 +12,8 @@ from chaos.resilience.scripted_model import ScriptedModel
 from chaos.resilience.switchable_proxy import switchable_proxy
 from fake_upstream import fake_upstream
 
+PATIENT = {"opens_within": 60, "closes_within": 60}
+
 
 def check(outcome: Outcome, *, seen: int = 1) -> None:
     assert outcome.verdict == "held", outcome.printed
@@ -22,11 +24,11 @@ def check(outcome: Outcome, *, seen: int = 1) -> None:
 def test_errors_of_the_provider_do_not_reach_users(ground: ProvingGround) -> None:
     # The waits between attempts are as long as ever, and this model takes no time: the ratio says nothing here.
     values = {"requests": 80, "clients": 16, "most_errors": 0.05, "slowest_ratio": 1000}
-    check(ground.run("r1-provider-errors", **values))
+    check(ground.run("r1-provider-errors", values=values))
 
 
 def test_cut_streams_never_look_whole(ground: ProvingGround) -> None:
-    outcome = ground.run("r2-cut-streams", requests=60, clients=8)
+    outcome = ground.run("r2-cut-streams", values={"requests": 60, "clients": 8})
     check(outcome)
     assert outcome.outputs()["answers that were cut and said nothing of it"]["reasons"].keys() == {"stream_interrupted"}
 
@@ -36,28 +38,19 @@ def test_the_next_provider_takes_over_and_the_first_comes_back(tmp_path: Path) -
     with fake_upstream(model) as behind, switchable_proxy(behind.url) as proxy:
         address = f"{proxy.url}/v1"
         with proving_ground(tmp_path, model=model, primary_url=address, breaker_rest=0.5) as ground:
-            values = {
-                "switch": proxy.switch,
-                "down": 1,
-                "pause": 0.05,
-                "clients": 4,
-                "slowest": 30,
-                "closes_within": 60,
-            }
-            outcome = ground.run(
-                "r3-provider-down", "--allow-host", urlsplit(proxy.switch).netloc, **values, closes_within=60
-            )
+            values = {"switch": proxy.switch, "down": 1, "pause": 0.05, "clients": 4, "slowest": 30, **PATIENT}
+            outcome = ground.run("r3-provider-down", "--allow-host", urlsplit(proxy.switch).netloc, values=values)
     assert outcome.verdict == "held", outcome.printed
     assert proxy.refused >= 5
 
 
 def test_broken_tool_calls_are_mended_or_named(ground: ProvingGround) -> None:
-    check(ground.run("r4-malformed-tool-calls", requests=80, clients=8))
+    check(ground.run("r4-malformed-tool-calls", values={"requests": 80, "clients": 8}))
 
 
 def test_lies_of_tools_do_not_become_successes(ground: ProvingGround) -> None:
-    check(ground.run("r5-lying-tools", requests=80, clients=8))
+    check(ground.run("r5-lying-tools", values={"requests": 80, "clients": 8}))
 
 
 def test_unruly_events_have_their_effects_once(ground: ProvingGround) -> None:
-    check(ground.run("r6-unruly-events", requests=200, clients=16))
+    check(ground.run("r6-unruly-events", values={"requests": 200, "clients": 16}))
