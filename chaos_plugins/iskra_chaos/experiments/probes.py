@@ -4,24 +4,29 @@ Everything here gets what it looks at from the runner, by the parameter ``run_co
 """
 
 import asyncio
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.extension import Arm
+from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.samples import ArmSamples, compare
 from iskra_chaos.experiments.statistics import rule_of_three
 from iskra_chaos.experiments.tolerance import find
-from iskra_sdk.errors import IskraError
+from iskra_sdk.errors import IskraError, NotFoundError
 
 __all__ = [
     "acknowledged_messages",
     "chat_turn_completes",
+    "database_is_intact",
     "duplicated_messages",
     "end_load",
     "error_rate",
@@ -39,12 +44,17 @@ __all__ = [
     "requests_of_arm",
     "retries_per_request",
     "seconds_until",
+    "seconds_until_no_fault",
     "server_answers",
     "server_is_ready",
+    "sessions_created",
+    "sessions_that_do_not_go_on",
     "value_at",
+    "verdict_of",
     "wait",
     "wait_for_load",
     "wait_for_observed_fault",
+    "wait_for_requests",
 ]
 
 
@@ -286,6 +296,96 @@ async def seconds_until(
             return elapsed
         await asyncio.sleep(every)
     raise ActivityError(f"{path!r} did not show {list(is_one_of)!r} within {within:g} s, but {last!r}.")
+
+
+async def seconds_until_no_fault(run_context: RunContext, within: float = 30.0, every: float = 0.05) -> float:
+    """Wait until the server has no active fault, of anybody, and return how long that took, in seconds.
+
+    Raises:
+        ActivityError: There still is one after ``within`` seconds.
+    """
+    began = time.monotonic()
+    while (elapsed := time.monotonic() - began) <= within:
+        listed = (await run_context.client.request("GET", "/api/v1/chaos/faults"))["faults"]
+        if all(fault["state"] != "active" for fault in listed):
+            return elapsed
+        await asyncio.sleep(every)
+    raise ActivityError(f"The server still has faults after {within:g} s.")
+
+
+async def wait_for_requests(run_context: RunContext, times: int, arm: Arm = "experiment", every: float = 0.05) -> int:
+    """Wait until so many requests of the load have ended; the activity's timeout bounds it."""
+    load = _load(run_context)
+    while (ended := load.arms[arm].requests) < times and not load.is_finished:  # noqa: ASYNC110 - no event for a count
+        await asyncio.sleep(every)
+    return ended
+
+
+async def sessions_that_do_not_go_on(
+    run_context: RunContext, text: str = "Say yes.", model: str | None = None, timeout: float = 30.0
+) -> dict[str, Any]:
+    """Ask in every session of the load, and return in how many of them no answer came.
+
+    The result is ``{"status": n, "reasons": {...}}``.
+    """
+    reasons: Counter[str] = Counter()
+    for session in _load(run_context).sessions:
+        try:
+            async with asyncio.timeout(timeout):
+                await run_context.client.ask(text, session, model)
+        except TimeoutError:
+            reasons["timeout"] += 1
+        except IskraError as exc:
+            reasons[exc.code] += 1
+    return {"status": sum(reasons.values()), "reasons": dict(reasons)}
+
+
+async def sessions_created(run_context: RunContext, times: int, refusals: Sequence[str] = ()) -> dict[str, Any]:
+    """Write again and again: create sessions, and look afterwards which of them are there.
+
+    The result is ``{"status": broken, "written": n, "refused": {...}, "lost": n}``, where ``broken`` counts sessions
+    that were acknowledged and are not there, and refusals for another reason than those given.
+
+    Args:
+        run_context: Given by the runner.
+        times: How many.
+        refusals: Codes of errors that are in order.
+    """
+    client, refused = run_context.client, Counter[str]()
+    written: list[str] = []
+    for number in range(times):
+        try:
+            written.append((await client.sessions.create(f"chaos write {number}")).id)
+        except IskraError as exc:
+            refused[exc.code] += 1
+    lost = 0
+    for session in written:
+        try:
+            await client.sessions.get(session)
+        except NotFoundError:
+            lost += 1
+    unnamed = sum(count for reason, count in refused.items() if reason not in refusals)
+    return {"status": lost + unnamed, "written": len(written), "refused": dict(refused), "lost": lost}
+
+
+def database_is_intact(path: str) -> bool:
+    """Return whether a SQLite database passes its integrity check and the check of its foreign keys.
+
+    Raises:
+        ActivityError: It cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            checked = database.execute("PRAGMA integrity_check").fetchall()
+            return checked == [("ok",)] and not database.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.Error as exc:
+        raise ActivityError(f"The database {file} cannot be checked: {exc}.") from exc
+
+
+def verdict_of(journal: str) -> str:
+    """Return the verdict in the journal of another run."""
+    return Journal.read(Path(journal)).verdict
 
 
 async def make_sandboxes(run_context: RunContext) -> int:

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chaos.resilience.scripted_model import ScriptedModel
 from fake_upstream import Upstream, fake_upstream
@@ -139,6 +142,34 @@ def proving_ground(
         _write_records(folder / "workspace" / "records")
         with running_iskra(folder, port) as server:
             yield ProvingGround(server, model, primary, backup, folder)
+
+
+@contextlib.contextmanager
+def started_again(ground: ProvingGround) -> Iterator[None]:
+    """Start the server anew, at the same address, when its process ends; what a service manager does."""
+    port = urlsplit(ground.server.url).port
+    is_over = threading.Event()
+
+    def watch() -> None:
+        ground.server.process.wait()
+        with running_iskra(ground.folder, port or 0):
+            is_over.wait()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ground.server.kill()
+        is_over.set()
+        thread.join()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def _write_records(folder: Path) -> None:

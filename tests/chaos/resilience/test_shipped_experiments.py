@@ -7,7 +7,7 @@ holds. ``benchmarks/resilience.py`` runs them in full.
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chaos.resilience.proving_ground import Outcome, ProvingGround, proving_ground
+from chaos.resilience.proving_ground import Outcome, ProvingGround, free_port, proving_ground, started_again
 from chaos.resilience.scripted_model import ScriptedModel
 from chaos.resilience.switchable_proxy import switchable_proxy
 from fake_upstream import fake_upstream
@@ -54,3 +54,23 @@ def test_lies_of_tools_do_not_become_successes(ground: ProvingGround) -> None:
 
 def test_unruly_events_have_their_effects_once(ground: ProvingGround) -> None:
     check(ground.run("r6-unruly-events", values={"requests": 200, "clients": 16}))
+
+
+def test_a_killed_server_comes_back_with_what_it_acknowledged(tmp_path: Path) -> None:
+    model = ScriptedModel(seconds=0.05)
+    with proving_ground(tmp_path, model=model, port=free_port()) as ground, started_again(ground):
+        values = {"pid": ground.server.process.pid, "before": 0.2, "after": 1, "clients": 6, "ready_within": 60}
+        outcome = ground.run("r7-killed-server", "--allow-processes", values=values)
+    assert outcome.verdict == "held", outcome.printed
+    assert outcome.outputs()["the process that was killed is gone"]["status"] == 1
+
+
+def test_a_store_in_trouble_refuses_writes_by_name(ground: ProvingGround) -> None:
+    values = {
+        "requests": 200, "clients": 8, "writes": 40, "slowest": 30, "database": str(ground.server.data_dir / "iskra.db")
+    }  # fmt: skip
+    outcome = ground.run("r9-store-trouble", values=values)
+    check(outcome)
+    written = outcome.outputs()["write"]
+    assert written["refused"].keys() == {"store_unavailable", "storage_full"}
+    assert written["written"]
