@@ -1,9 +1,12 @@
 """What is kept of sessions: metrics after each turn, the voice that somebody asked for, and nothing after deletion."""
 
 import asyncio
+import re
+from collections.abc import Iterator
 
 import pytest
 
+from fake_upstream import Call, Request
 from iskra_metrics.service import ConversationMetrics
 from iskra_sdk import Principal
 from iskra_sdk.errors import SessionNotFoundError
@@ -109,6 +112,24 @@ async def test_an_activated_voice_answers_the_coming_turns_of_auto(company: Comp
         "coordination_role",
         "last_interaction",
     }
+
+
+async def test_a_conversation_that_turns_in_circles_is_shaken_and_brought_back(company: Company) -> None:
+    def repeats_itself(_request: Request) -> Iterator[str | Call]:
+        yield "The report is due on Friday, so finish the report until Friday."
+
+    company.upstream.answer = repeats_itself
+    session = ""
+    spoke = []
+    for _ in range(7):
+        before = len(company.upstream.requests)
+        session, _ = await company.chat("voice:auto", SAME, session=session)
+        prompts = [request["messages"][0]["content"] for request in company.upstream.requests[before:]]
+        spoke += [found[1] for prompt in prompts if (found := re.match(r"You speak as (\w+)", prompt))][:1]
+    assert spoke[0] == "Iskra"
+    assert "Hundun" in spoke
+    assert spoke[spoke.index("Hundun") + 1] == "Sam"
+    assert (await company.metrics(session))["metrics"]["staleness"]["value"] > 0.55
 
 
 async def test_a_session_can_be_named_by_header(company: Company) -> None:

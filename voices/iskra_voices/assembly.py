@@ -1,6 +1,10 @@
-"""Puts the parts of the plugin together, in a thread and when they are first needed: their modules are heavy."""
+"""Puts the parts of the plugin together after the start: their modules are heavy.
+
+They are imported one by one, with the event loop in between; a thread would still be at it when the plugin is unloaded.
+"""
 
 import asyncio
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,16 @@ from iskra_voices.settings import VoicesSettings
 
 if TYPE_CHECKING:
     pass
+
+
+_HEAVY = (
+    *(
+        f"iskra_metrics.{name}"
+        for name in ("text", "claims", "civility", "distress", "trust", "clarity", "conversation")
+    ),
+    *(f"iskra_voices.{name}" for name in ("wire", "conversation_readings", "activation", "casting", "speaking")),
+    *(f"iskra_voices.{name}" for name in ("success_criteria", "ensemble", "collaboration")),
+)
 
 
 class Parts:
@@ -55,7 +69,10 @@ class Assembly:
         if self._parts is None:
             async with self._assembling:
                 if self._parts is None:
-                    self._parts = await asyncio.to_thread(Parts, self._context, self.catalogue, self.settings)
+                    for module in _HEAVY:
+                        importlib.import_module(module)
+                        await asyncio.sleep(0)
+                    self._parts = Parts(self._context, self.catalogue, self.settings)
         return self._parts
 
     async def of_session(self, principal: Principal, session_id: str) -> Mapping[str, Reading]:
