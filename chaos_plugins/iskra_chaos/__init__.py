@@ -46,8 +46,12 @@ async def lifespan(context: PluginContext) -> AsyncIterator[None]:
 
     from iskra_chaos.watching import start
 
-    await start(await asyncio.to_thread(_parts_of, context))
-    yield
+    parts = await asyncio.to_thread(_parts_of, context)
+    await start(parts)
+    try:
+        yield
+    finally:
+        await parts.close()
 
 
 def _parts_of(context: PluginContext) -> "ChaosParts":
@@ -91,7 +95,7 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
     parts = _parts_of(context)
 
     async def heard(event: Event) -> None:
-        await parts.heard(str(event.session_id), str(event.data.get("input", "")))
+        await parts.monitor.hear(str(event.session_id), str(event.data.get("input", "")))
 
     async def turn_over(event: Event) -> None:
         await parts.turn_over(str(event.session_id), str(event.turn_id))

@@ -10,6 +10,7 @@ from iskra_chaos.balance.controller import PIController
 from iskra_chaos.balance.gain import GainEstimate
 from iskra_chaos.balance.tension import TensionAverage
 from iskra_chaos.processes.engine import ChaosEngine
+from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.telling import Telling
 from iskra_sdk.errors import IskraError
 from iskra_sdk.ids import SessionId
@@ -27,6 +28,7 @@ _KEY = "calibrations"
 class SessionBalance:
     """What the loop remembers of a session."""
 
+    tenant: str
     average: TensionAverage
     controller: PIController
     gate: CauseGate = field(default_factory=CauseGate)
@@ -88,14 +90,14 @@ class Balancing:
         balance.turns += 1
         before, intensity_before = balance.tension, balance.intensity
         balance.tension = balance.average.update(readings["chaos"], readings["stability"])
-        choices = await self._engine.choices.of(session_id)
+        choices = self._engine.choices.of(session_id)
         circumstances = Circumstances(
             staleness=readings["staleness"],
             drift=readings["drift"],
             contradictions=int(readings["contradiction"] > 0),
         )
         is_loose = balance.tension < balance.controller.set_point
-        may_act = not (choices.stopped or self.is_frozen or self._engine.is_stopped)
+        may_act = not (choices.stopped or self.is_frozen or self._engine.in_force.stopped_because)
         may_act = may_act and (is_loose or opens_gate(circumstances))
         wanted = balance.controller.step(
             balance.tension, may_act=may_act, confidence=min(1.0, balance.turns / 6), scale=balance.gain.scale
@@ -109,15 +111,8 @@ class Balancing:
         if choice is None or not (self._is_automatic and choices.automatic and choices.opt_in):
             return
         owner = Principal(session.principal_id, permissions=frozenset({"sessions:*"}))
-        await self._engine.start(
-            owner,
-            session_id,
-            choice.operation,
-            choice.intensity,
-            accept_modifications=True,
-            initiator="balance",
-            request="",
-        )
+        wish = Wish(choice.operation, choice.intensity, accept_modifications=True, initiator="balance")
+        await self._engine.start(owner, session_id, wish)
 
     async def _calm(self, session_id: str, strength: float) -> None:
         """End what stirs the session up, and say what else would help."""
@@ -137,7 +132,7 @@ class Balancing:
                 self._sessions.pop(next(iter(self._sessions)))
             calibrated = self.calibration.of(tenant)
             self._sessions[session_id] = SessionBalance(
-                TensionAverage(calibrated.offset), PIController(set_point=calibrated.set_point)
+                tenant, TensionAverage(calibrated.offset), PIController(set_point=calibrated.set_point)
             )
         return self._sessions[session_id]
 
@@ -150,6 +145,6 @@ class Balancing:
         """Forget a session that is gone."""
         self._sessions.pop(session_id, None)
 
-    def forget_tenant(self) -> None:
-        """Begin all sessions anew, with the calibrations of now."""
-        self._sessions.clear()
+    def forget_tenant(self, tenant: str) -> None:
+        """Begin a tenant's sessions anew, with the calibration of now."""
+        self._sessions = {key: kept for key, kept in self._sessions.items() if kept.tenant != tenant}

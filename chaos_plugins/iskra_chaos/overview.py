@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -74,7 +75,6 @@ class Overview:
     """Sums up sessions, operations, faults and experiments.
 
     Attributes:
-        in_crisis: Sessions whose user may be in a crisis.
         voices: What was heard of the voices.
     """
 
@@ -86,7 +86,6 @@ class Overview:
         state: KeyValueState,
         alerts: AlertMonitor,
     ) -> None:
-        self.in_crisis: set[str] = set()
         self.voices: deque[Mapping[str, object]] = deque(maxlen=500)
         self._engine = engine
         self._balancing = balancing
@@ -114,11 +113,12 @@ class Overview:
         self._levels.append(_Level(self._clock.now(), self.chaos_level, self.stability_level))
         found = []
         at = self._clock.monotonic()
+        trend = self.trend
         for session_id, values in self._engine.measuring.last().items():
             metrics: dict[str, MetricValue] = {
                 "current_chaos_level": values["chaos"],
                 "stability_level": values["stability"],
-                "stability_trend": self.trend,
+                "stability_trend": trend,
             }
             found += self._alerts.observe(metrics, at=at, labels={"session_id": session_id})
         rate = self.voice_coordination().collaboration_success_rate
@@ -128,8 +128,12 @@ class Overview:
 
     @property
     def firing(self) -> list[str]:
-        """Keys of the alerts that have begun and not ended."""
+        """Keys of the alerts that have begun and not ended; they name sessions."""
         return self._alerts.firing
+
+    def forget(self, session_id: str) -> None:
+        """Forget the alerts of a session that is gone."""
+        self._alerts.forget("session_id", session_id)
 
     # Figures ---------------------------------------------------------------------------------------------------------
 
@@ -147,7 +151,8 @@ class Overview:
     @property
     def trend(self) -> Trend:
         """Where stability is going."""
-        return trend_of([level.stability for level in list(self._levels)[-_TREND_READINGS:]])
+        first = max(0, len(self._levels) - _TREND_READINGS)
+        return trend_of([level.stability for level in islice(self._levels, first, None)])
 
     def chaos(self, since: timedelta = timedelta(hours=1)) -> ChaosMetrics:
         """Return chaos now, and what went on within ``since``."""

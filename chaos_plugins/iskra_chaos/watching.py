@@ -1,13 +1,11 @@
-"""What runs as long as the plugin does: leases run out, and the ethics monitor looks again."""
+"""What runs as long as the plugin does: leases run out, alerts are acted on, the ethics monitor looks again."""
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from iskra_chaos.balance.alerts import Alert
-from iskra_chaos.ethics import Operation
 from iskra_chaos.parts import ChaosParts
-from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_sdk.event import Severity
-from iskra_sdk.principal import SYSTEM
 
 logger = logging.getLogger(__name__)
 
@@ -20,27 +18,45 @@ _ETHICS_EVERY = 5
 async def start(parts: ChaosParts) -> None:
     """Read what was kept, then watch in a task that ends with the plugin."""
     await parts.choices.load()
-    interrupted = await parts.engine.journal.load()
-    for process in interrupted:
+    for process in await parts.journal.load():
         parts.context.logger.info("chaos process was interrupted by a restart", extra={"process": process.id})
+    await parts.stop.load()
+    await parts.balancing.load()
+    await parts.overview.load()
 
     async def watch() -> None:
         tick = 0
         while True:
             await parts.context.clock.sleep(_TICK)
             tick += 1
-            parts.board.expire()
-            await parts.engine.sweep()
-            if tick % _ETHICS_EVERY == 0:
-                await review_running(parts)
-            parts.balancing.is_frozen = any(fault.lease.is_active for fault in parts.board.faults())
-            for alert in parts.overview.tick():
-                await act_on(parts, alert)
+            await watch_once(parts, tick)
 
-    await parts.balancing.load()
-    await parts.overview.load()
     parts.context.tasks.start(watch, name="chaos watch")
     parts.context.tasks.start(parts.balancing.run, name="chaos balance")
+
+
+async def watch_once(parts: ChaosParts, tick: int) -> None:
+    """Do what is due at a tick; whatever fails keeps nothing else from being done."""
+    parts.board.expire()
+    parts.balancing.is_frozen = any(fault.lease.is_active for fault in parts.board.faults())
+    await _passed_over(parts.engine.sweep, "sweep")
+    if tick == 1:  # what the generation before wrote while this one was loaded
+        await _passed_over(parts.choices.load, "choices")
+    if tick % _ETHICS_EVERY == 0:
+        await _passed_over(parts.monitor.sweep, "ethics")
+    await _passed_over(lambda: _alert(parts), "alerts")
+
+
+async def _passed_over(job: Callable[[], Awaitable[None]], what: str) -> None:
+    try:
+        await job()
+    except Exception:
+        logger.exception("chaos watch failed", extra={"what": what})
+
+
+async def _alert(parts: ChaosParts) -> None:
+    for alert in parts.overview.tick():
+        await act_on(parts, alert)
 
 
 async def act_on(parts: ChaosParts, alert: Alert) -> None:
@@ -53,47 +69,8 @@ async def act_on(parts: ChaosParts, alert: Alert) -> None:
         severity=_SEVERITY.get(alert.rule.severity, Severity.WARNING),
         source="alerts",
     )
-    if alert.state != "firing":
-        return
     session = parts.engine.sessions.get(session_id)
-    if session is not None and alert.rule.action in ("emergency_stabilization", "halt_operations"):
+    if alert.state != "firing" or session is None:
+        return
+    if alert.rule.action in ("emergency_stabilization", "halt_operations"):
         await parts.engine.abort(session.process, f"alert: {alert.rule.name}")
-
-
-async def review_running(parts: ChaosParts) -> None:
-    """Ask the ethics rules again about everything that acts, with the readings of now."""
-    for session in list(parts.engine.sessions.values()):
-        try:
-            await _review(parts, session)
-        except Exception:
-            logger.exception("ethics monitor failed", extra={"process": session.process.id})
-            await parts.engine.abort(session.process, "the ethics monitor could not look at it")
-
-
-async def _review(parts: ChaosParts, session: PerturbedSession) -> None:
-    process = session.process
-    conversation = await parts.engine.measuring.conversation(SYSTEM, process.session_id)
-    facts = await parts.engine.facts(process.session_id, conversation)
-    running = Operation(
-        operation_type=process.type,
-        form="creative",
-        intensity=process.intensity,
-        # How long ago the operation before was counts when one starts, not while it runs; nor does the staleness that
-        # it is there to lower.
-        session=facts.model_copy(
-            update={
-                "turns_since_operation": None,
-                "turns_since_reset": None,
-                "readings": {**facts.readings, "staleness": 1.0},
-            }
-        ),
-        initiator=process.initiator,
-        prompt_card=session.perturbation.instruction[:4000],
-        disclosed=True,
-        hypotheses_labelled="[HYP]" in session.perturbation.instruction,
-    )
-    found = parts.engine.review(running, conversation)
-    rejecting = [violation for violation in found.violations if found.decision == "reject"]
-    if rejecting:
-        await parts.engine.abort(process, f"ethics: {rejecting[0].rule}")
-        await parts.alert(process.session_id, rejecting[0].rule, rejecting[0].message, Severity.CRITICAL)

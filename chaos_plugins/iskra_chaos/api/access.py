@@ -4,7 +4,9 @@ from typing import Literal
 
 from fastapi import Request
 
-from iskra_sdk.errors import PermissionDeniedError
+from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.processes.process import ChaosProcess
+from iskra_sdk.errors import NotFoundError, PermissionDeniedError
 from iskra_sdk.principal import PermissionSpec, Principal
 
 AccessLevel = Literal["basic", "intermediate", "advanced", "admin"]
@@ -31,6 +33,24 @@ def caller(request: Request) -> Principal:
 def has_level(principal: Principal, level: AccessLevel) -> bool:
     """Return whether a level, or a higher one, is granted."""
     return any(principal.may(f"chaos:{each}") for each in _LEVELS[_LEVELS.index(level) :])
+
+
+def level_for(operation: OperationType) -> AccessLevel:
+    """Return the least level that may run an operation in one's own sessions."""
+    return "basic" if operation == "micro_disturbance" else "intermediate"
+
+
+def shown(principal: Principal, process: ChaosProcess) -> ChaosProcess:
+    """Return a process as somebody may see it: whole to its owner, without contents to others.
+
+    Raises:
+        NotFoundError: It does not exist for them.
+    """
+    if process.owner == principal.id:
+        return process
+    if not has_level(principal, "advanced"):
+        raise NotFoundError(f"There is no chaos process {process.id!r}.", mend="List them: GET /api/v1/chaos/status.")
+    return process.for_others
 
 
 def require_level(principal: Principal, level: AccessLevel, *, second_factor: bool = False) -> None:

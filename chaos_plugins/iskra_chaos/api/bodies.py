@@ -16,6 +16,7 @@ class TriggerContext(BaseModel):
     """Where an operation acts: a session, or else a SIFT block.
 
     Attributes:
+        voice_target: The operation acts on answers in this voice only.
         ethical_approval: Accepted and never trusted: the server reviews every operation itself.
         request: The person's words that led to it; the ethics check reads them.
     """
@@ -30,7 +31,7 @@ class TriggerContext(BaseModel):
 
 
 class TriggerConditions(BaseModel):
-    """What the caller saw; it is recorded, and what the server measures itself decides."""
+    """What the caller saw; it is recorded, and leads to ``recommended_operation`` in the answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,10 +63,12 @@ class ChaosResponse(BaseModel):
 
     Attributes:
         sift_block: The block with what was injected, where the operation acted on a block.
+        recommended_operation: What would suit the conditions better, if that is another operation.
     """
 
     process: ChaosProcess
     sift_block: SIFTBlock | None = None
+    recommended_operation: OperationType | None = None
     status_endpoint: str
     revert_endpoint: str
 
@@ -137,11 +140,14 @@ class EmergencyStopResponse(BaseModel):
     """What was stopped.
 
     Attributes:
-        stopped_faults: Ids of faults that act no more.
+        stopped_processes: The newest hundred of them, without contents where they are other people's.
+        stopped_count: All of them.
+        stopped_faults: Ids of faults that act no more; after a gradual stop, that fade for three seconds.
         is_locked: Nothing starts until the stop is released.
     """
 
     stopped_processes: list[ChaosProcess]
+    stopped_count: int
     stopped_faults: list[str]
     stabilization_mode: Literal["gradual", "immediate"]
     is_locked: bool

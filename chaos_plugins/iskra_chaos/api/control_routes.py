@@ -1,20 +1,21 @@
 """``/api/v1/control``: the emergency stop, for everybody's own sessions and, for operators, for all."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
 
-from iskra_chaos.api.access import caller, has_level, require_level
+from iskra_chaos.api.access import caller, has_level, require_level, shown
 from iskra_chaos.api.bodies import EmergencyStopRequest, EmergencyStopResponse
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.process import ChaosProcess
-from iskra_sdk.errors import BadInputError, NotFoundError
+from iskra_sdk.errors import BadInputError
+from iskra_sdk.event import Severity
 from iskra_sdk.ids import SessionId
+from iskra_sdk.principal import Principal
 
 _SessionHeader = Annotated[str, Header(alias="X-Session-ID", max_length=200)]
-_GRADUAL_STEPS = 3
-"""Halvings of a fault's chance, one a second, before it is cleared."""
+_SHOWN = 100
+"""Stopped processes that are listed."""
 
 
 def control_app(parts: ChaosParts) -> FastAPI:
@@ -26,65 +27,102 @@ def control_app(parts: ChaosParts) -> FastAPI:
     async def emergency_stop(
         request: Request, body: EmergencyStopRequest, session_header: _SessionHeader = ""
     ) -> EmergencyStopResponse:
-        """Stop operations: at once, or gently. `all` also ends every fault and locks the server until released."""
+        """Stop operations: at once, or gently. `all` also ends every fault and locks the server until released.
+
+        Gently, `all` lets operations settle and faults fade for three seconds, and then ends what is left.
+        """
         principal = caller(request)
-        reason = body.emergency_reason or "emergency stop"
         if body.stop_scope == "all":
-            require_level(principal, "advanced", second_factor=parts.settings.second_factor)
-            faults = parts.board.clear_all(reason)
-            stopped = await engine.stop_all(reason)
-            await parts.context.audit(
-                "emergency_stop", principal=principal, target="all", data={"reason": reason, "faults": len(faults)}
-            )
-            await parts.tell_stopped(reason)
-            return EmergencyStopResponse(
-                stopped_processes=stopped,
-                stopped_faults=[fault.id for fault in faults],
-                stabilization_mode="immediate",
-                is_locked=True,
-            )
-        processes = await _named(body, session_header, request)
+            return await stop_everything(principal, body)
+        reason = body.emergency_reason or "emergency stop"
+        session_id = body.session_id or session_header
+        processes = await _named(parts, principal, body, session_id)
+        if body.stop_scope == "current_session":
+            engine.in_force.revoke(session_id, reason)
         for process in processes:
             if body.stabilization_mode == "immediate":
                 await engine.abort(process, reason)
             else:
                 await engine.settle(process, reason)
+        target = body.process_id if body.stop_scope == "specific_process" else session_id
         await parts.context.audit(
-            "emergency_stop", principal=principal, target=body.stop_scope, data={"processes": len(processes)}
+            "emergency_stop",
+            principal=principal,
+            target=target,
+            data={"scope": body.stop_scope, "processes": len(processes), "mode": body.stabilization_mode},
         )
-        return EmergencyStopResponse(
-            stopped_processes=processes,
-            stopped_faults=[],
-            stabilization_mode=body.stabilization_mode,
-            is_locked=False,
-        )
+        return _response(principal, body, processes, [], is_locked=parts.stop.is_locked)
 
-    async def _named(body: EmergencyStopRequest, session_header: str, request: Request) -> list[ChaosProcess]:
-        principal = caller(request)
-        if body.stop_scope == "specific_process":
-            process = engine.journal.get(body.process_id)
-            if process.owner != principal.id and not has_level(principal, "advanced"):
-                raise NotFoundError(f"There is no chaos process {body.process_id[:100]!r}.")
-            return [process] if process.is_running else []
-        session_id = body.session_id or session_header
-        if not session_id:
-            raise BadInputError(
-                "Which session?", mend="Send `session_id` or the header X-Session-ID, or use another `stop_scope`."
-            )
-        if not has_level(principal, "advanced"):
-            await parts.context.sessions.session(principal, SessionId(session_id))
-        session = engine.sessions.get(session_id)
-        return [session.process] if session is not None else []
+    async def stop_everything(principal: Principal, body: EmergencyStopRequest) -> EmergencyStopResponse:
+        require_level(principal, "advanced", second_factor=parts.settings.second_factor)
+        reason = body.emergency_reason or "emergency stop"
+        is_immediate = body.stabilization_mode == "immediate"
+        stopped = parts.stop.at_once(reason) if is_immediate else await parts.stop.gradually(reason)
+        await parts.stop.keep()
+        await parts.context.audit(
+            "emergency_stop",
+            principal=principal,
+            target="all",
+            data={
+                "reason": reason,
+                "mode": body.stabilization_mode,
+                "processes": len(stopped.processes),
+                "faults": len(stopped.faults),
+            },
+        )
+        await parts.telling.tell(
+            "system_state", {"state": "stopped", "reason": reason}, severity=Severity.CRITICAL, source="control"
+        )
+        faults = [fault.id for fault in stopped.faults]
+        return _response(principal, body, stopped.processes, faults, is_locked=True)
 
     @app.post("/release", tags=["chaos"])
     async def release(request: Request) -> dict[str, bool]:
         """Take back an emergency stop of everything."""
         principal = caller(request)
         require_level(principal, "admin", second_factor=parts.settings.second_factor)
-        parts.board.release()
-        engine.is_stopped = False
+        await parts.stop.release()
         await parts.context.audit("release", principal=principal)
-        await asyncio.sleep(0)
-        return {"is_locked": False}
+        return {"is_locked": parts.stop.is_locked}
 
     return app
+
+
+async def _named(
+    parts: ChaosParts, principal: Principal, body: EmergencyStopRequest, session_id: str
+) -> list[ChaosProcess]:
+    """Return the running processes that a stop is about.
+
+    Raises:
+        NotFoundError: There is no such process or session for this principal.
+        BadInputError: No session is named.
+    """
+    if body.stop_scope == "specific_process":
+        process = parts.journal.get(body.process_id)
+        shown(principal, process)
+        return [process] if process.is_running else []
+    if not session_id:
+        raise BadInputError(
+            "Which session?", mend="Send `session_id` or the header X-Session-ID, or use another `stop_scope`."
+        )
+    if not has_level(principal, "advanced"):
+        await parts.context.sessions.session(principal, SessionId(session_id))
+    session = parts.engine.sessions.get(session_id)
+    return [session.process] if session is not None else []
+
+
+def _response(
+    principal: Principal,
+    body: EmergencyStopRequest,
+    processes: list[ChaosProcess],
+    faults: list[str],
+    *,
+    is_locked: bool,
+) -> EmergencyStopResponse:
+    return EmergencyStopResponse(
+        stopped_processes=[shown(principal, process) for process in processes[-_SHOWN:]],
+        stopped_count=len(processes),
+        stopped_faults=faults,
+        stabilization_mode=body.stabilization_mode,
+        is_locked=is_locked,
+    )

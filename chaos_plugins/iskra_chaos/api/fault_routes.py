@@ -21,7 +21,7 @@ class FaultList(BaseModel):
 
 
 def fault_app(parts: ChaosParts) -> FastAPI:
-    """Return the application; its mount asks for ``chaos:advanced``."""
+    """Return the application; its mount asks for ``chaos:read``, each route for ``chaos:advanced``."""
     app = FastAPI(title="Faults", openapi_url=None, docs_url=None, redoc_url=None)
     board = parts.board
 
@@ -36,8 +36,9 @@ def fault_app(parts: ChaosParts) -> FastAPI:
             raise PermissionDeniedError(
                 "Faults are switched off on this server.", mend="Set `faults = true` for the plugin `chaos`."
             )
+        parts.stop.require_released()
         principal = caller(request)
-        parts.clear_fault(principal, body)
+        parts.clearing.clear_fault(principal, body)
         fault = board.add(body)
         await parts.interceptors_follow()
         await parts.context.audit(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel
 
-from iskra_chaos.api.access import caller, require_level
+from iskra_chaos.api.access import caller, has_level, require_level
 from iskra_chaos.balance.wire import BalanceMetrics, ChaosMetrics, StabilityMetrics
 from iskra_chaos.overview import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.parts import ChaosParts
@@ -24,7 +24,7 @@ class SystemHealth(BaseModel):
 
     Attributes:
         uptime: Seconds since the plugin started.
-        alerts: Alerts that fire now.
+        alerts: Alerts that fire now; the sessions they concern are named to `chaos:advanced` only.
         is_locked: An emergency stop is in force.
         active_faults: Faults at work now.
     """
@@ -53,18 +53,20 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
     app = FastAPI(title="Chaos figures", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/health", tags=["monitor"])
-    async def health() -> SystemHealth:
+    async def health(request: Request) -> SystemHealth:
         """See in one word whether conversations and faults are in order."""
         overview = parts.overview
         faults = sum(fault.lease.is_active for fault in parts.board.faults())
         alerts = overview.firing
-        is_critical = any(key.startswith("chaos_overflow") for key in alerts) or parts.engine.is_stopped
+        is_critical = any(key.startswith("chaos_overflow") for key in alerts) or parts.stop.is_locked
+        if not has_level(caller(request), "advanced"):
+            alerts = sorted({key.partition("|")[0] for key in alerts})
         return SystemHealth(
             overall_status="critical" if is_critical else "warning" if alerts or faults else "healthy",
             uptime=round(parts.context.clock.monotonic() - parts.began, 3),
             last_health_check=parts.context.clock.now().isoformat(),
             alerts=alerts,
-            is_locked=parts.engine.is_stopped,
+            is_locked=parts.stop.is_locked,
             active_faults=faults,
         )
 

@@ -19,7 +19,7 @@ def routes(parts: ChaosParts) -> Sequence[PluginRoutes]:
     monitor = monitor_app(parts)
     return (
         PluginRoutes("/api/v1/chaos", chaos, READ, openapi=chaos.openapi),
-        PluginRoutes("/api/v1/chaos/faults", faults, "chaos:advanced", openapi=faults.openapi),
+        PluginRoutes("/api/v1/chaos/faults", faults, READ, openapi=faults.openapi),
         PluginRoutes("/api/v1/sift", sift, READ, openapi=sift.openapi),
         PluginRoutes("/api/v1/control", control, "chat", openapi=control.openapi),
         PluginRoutes("/api/v1/monitor", monitor, READ, openapi=monitor.openapi),

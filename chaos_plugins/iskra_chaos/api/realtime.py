@@ -9,10 +9,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from iskra_chaos.api.access import AccessLevel, has_level, require_level
+from iskra_chaos.api.access import has_level, level_for, require_level
 from iskra_chaos.api.bodies import TriggerContext, TriggerRequest
 from iskra_chaos.parts import ChaosParts
-from iskra_sdk.errors import IskraError
+from iskra_chaos.processes.preparing import Wish
+from iskra_sdk.errors import IskraError, NotFoundError
 from iskra_sdk.event import Event, Severity
 from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal
@@ -26,6 +27,8 @@ _PRIORITY: Mapping[Severity, str] = {
     Severity.CRITICAL: "critical",
 }
 _LONGEST_MESSAGE = 100_000
+_REMEMBERED = 1_000
+"""Sessions whose owner a connection remembers."""
 
 
 def realtime_app(parts: ChaosParts) -> ASGIApp:
@@ -52,20 +55,45 @@ def realtime_app(parts: ChaosParts) -> ASGIApp:
 
 
 async def _send(socket: WebSocket, parts: ChaosParts, principal: Principal) -> None:
-    async with parts.context.events.subscribe("*", buffer=512) as events:
-        async for event in events:
-            if event.type.startswith(("chaos.", "voices.")) and await _may_see(parts, principal, event):
-                await socket.send_text(json.dumps(message_of(event), default=str, ensure_ascii=False))
+    """Send what one principal may see; events of other sessions and of all that streams are never looked up."""
+    import anyio
+
+    audience = _Audience(parts, principal)
+
+    async def send(pattern: str) -> None:
+        async with parts.context.events.subscribe(pattern, buffer=512) as events:
+            async for event in events:
+                if await audience.may_see(event):
+                    await socket.send_text(json.dumps(message_of(event), default=str, ensure_ascii=False))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send, "chaos.*")
+        tasks.start_soon(send, "voices.*")
 
 
-async def _may_see(parts: ChaosParts, principal: Principal, event: Event) -> bool:
-    if event.session_id is None:
-        return has_level(principal, "advanced")
-    try:
-        await parts.context.sessions.session(principal, event.session_id)
-    except IskraError:
-        return False
-    return True
+class _Audience:
+    """Which sessions' events one listener may see, each looked up once: a session keeps its owner."""
+
+    def __init__(self, parts: ChaosParts, principal: Principal) -> None:
+        self._parts = parts
+        self._principal = principal
+        self._known: dict[SessionId, bool] = {}
+
+    async def may_see(self, event: Event) -> bool:
+        if event.session_id is None:
+            return has_level(self._principal, "advanced")
+        if event.session_id not in self._known:
+            while len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[event.session_id] = await self._owns(event.session_id)
+        return self._known[event.session_id]
+
+    async def _owns(self, session_id: SessionId) -> bool:
+        try:
+            await self._parts.context.sessions.session(self._principal, session_id)
+        except NotFoundError:
+            return False
+        return True
 
 
 def message_of(event: Event) -> dict[str, object]:
@@ -89,7 +117,10 @@ def message_of(event: Event) -> dict[str, object]:
 async def _receive(socket: WebSocket, parts: ChaosParts, principal: Principal) -> None:
     """Take messages of the client; ``chaos_event`` asks for an operation."""
     while True:
-        text = await socket.receive_text()
+        received = await socket.receive()
+        if received["type"] == "websocket.disconnect":
+            return
+        text = received.get("text") or ""
         if len(text) > _LONGEST_MESSAGE:
             await socket.close(1009, "the message is too big")
             return
@@ -100,7 +131,7 @@ async def _receive(socket: WebSocket, parts: ChaosParts, principal: Principal) -
                 "message_type": "error",
                 "data": {"code": error.code, "message": error.message, "mend": error.mend},
             }
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             answer = {"message_type": "error", "data": {"code": "bad_input", "message": str(error)[:500], "mend": ""}}
         await socket.send_text(json.dumps(answer, default=str, ensure_ascii=False))
 
@@ -121,10 +152,8 @@ async def _answer(text: str, parts: ChaosParts, principal: Principal) -> dict[st
             "context": TriggerContext(session_id=session_id),
         }
     )
-    level: AccessLevel = "basic" if wanted.operation_type == "micro_disturbance" else "intermediate"
-    require_level(principal, level)
-    await parts.context.sessions.session(principal, SessionId(session_id))
-    process = await parts.engine.start(principal, session_id, wanted.operation_type, wanted.intensity)
+    require_level(principal, level_for(wanted.operation_type))
+    process = await parts.engine.start(principal, session_id, Wish(wanted.operation_type, wanted.intensity))
     return {
         "session_id": session_id,
         "message_type": "chaos_event",

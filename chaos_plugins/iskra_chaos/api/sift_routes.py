@@ -60,7 +60,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
     @app.get("/sessions/{session_id}", tags=["sift"])
     async def blocks_of_session(request: Request, session_id: _Id) -> Blocks:
         """Return a session's latest turns as blocks."""
-        conversation = await parts.engine.measuring.conversation(caller(request), session_id)
+        conversation = await parts.measuring.conversation(caller(request), session_id)
         return Blocks(data=await asyncio.to_thread(_blocks, conversation.messages))
 
     @app.post("/documents", tags=["sift"])
@@ -81,7 +81,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         others: list[SIFTBlock] = []
         goal = body.goal
         if body.session_id:
-            conversation = await parts.engine.measuring.conversation(principal, body.session_id)
+            conversation = await parts.measuring.conversation(principal, body.session_id)
             recent = conversation.utterances[-_NEIGHBOURS:]
             goal = goal or conversation.goal
             if body.analysis_depth != "surface":
@@ -109,7 +109,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         """Have an injection reviewed; an approved one gets a token that works once."""
         principal = caller(request)
         require_level(principal, "intermediate")
-        review, token = await parts.review_injection(
+        review, token = await parts.clearing.review_injection(
             principal, body.sift_block, body.injection_type, body.intensity, session_id=body.session_id
         )
         return InjectionClearance(review=review, token=token)
@@ -119,7 +119,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         """Put chaotic elements into a block; the patches there and back are in its trace."""
         principal = caller(request)
         require_level(principal, "intermediate")
-        sandbox = await parts.redeem_injection(
+        sandbox = await parts.clearing.redeem_injection(
             principal,
             body.ethical_clearance.token,
             body.sift_block,

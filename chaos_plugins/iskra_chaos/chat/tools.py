@@ -8,9 +8,10 @@ from pydantic import Field
 from iskra_chaos.ethics import EthicsRefusedError
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.processes.engine import ChaosEngine
+from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
 from iskra_metrics.text import language_of
-from iskra_sdk.errors import BadInputError, ConflictError, ToolError
+from iskra_sdk.errors import BadInputError, ConflictError, PermissionDeniedError, ToolError
 from iskra_sdk.tool import Tool, ToolContext, tool
 
 Intensity = Annotated[float, Field(ge=0.1, le=1.0)]
@@ -28,22 +29,16 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
             intensity: How strongly.
             words: The user's own words.
         """
-        await engine().choices.change(context.session_id, opt_in=True, stopped=False)
+        wish = Wish(operation, intensity, request=words, accept_modifications=True, is_asked_for=True)
         try:
-            process = await engine().start(
-                context.principal,
-                context.session_id,
-                operation,
-                intensity,
-                request=words,
-                accept_modifications=True,
-            )
+            process = await engine().start(context.principal, context.session_id, wish)
         except EthicsRefusedError as error:
             help_lines = error.facts.get("help")
             lines = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
             raise ToolError("\n".join(lines)) from error
-        except (BadInputError, ConflictError) as error:
+        except (BadInputError, ConflictError, PermissionDeniedError) as error:
             raise ToolError(f"{error.message} {error.mend}".strip()) from error
+        await engine().choices.change(context.session_id, opt_in=True, stopped=False)
         return _told(process, language_of(words) == "ru")
 
     @tool(risk="read")
@@ -93,9 +88,11 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
             is_welcome: False: leave it alone.
         """
         await engine().choices.change(context.session_id, opt_in=is_welcome, stopped=not is_welcome)
-        session = engine().in_force(context.session_id)
-        if session is not None and not is_welcome:
-            await engine().roll_back(session.process, "the user asked to be left alone")
+        if not is_welcome:
+            session = engine().sessions.get(context.session_id)
+            engine().in_force.revoke(context.session_id, "the user asked to be left alone")
+            if session is not None:
+                await engine().roll_back(session.process, "the user asked to be left alone")
         return "noted"
 
     return (perturb, show_perturbations, take_back_perturbation, welcome_perturbations)

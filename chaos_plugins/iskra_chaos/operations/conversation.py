@@ -18,11 +18,13 @@ class Conversation:
         messages: As stored, oldest first, with their ids.
         readings: Conversation metrics by name, each in [0, 1].
         pinned: Ids of messages that must stay in view.
+        turn: Number of the newest turn; 0 before the first.
     """
 
     messages: Sequence[Message]
     readings: Mapping[str, float] = field(default_factory=dict)
     pinned: frozenset[str] = frozenset()
+    turn: int = 0
 
     @property
     def language(self) -> Language:

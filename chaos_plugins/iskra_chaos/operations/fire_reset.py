@@ -20,6 +20,7 @@ _CLEAR, _LIVELY = 0.8, 0.35
 """A conversation that is clearer than the first and less stale than the second works, and is left alone."""
 _LASTS = 10  # answers
 _MOST = 6  # sentences of a kind in the brief
+_LONGEST = 400  # characters of one
 _CONSTRAINT = re.compile(
     r"\b(must|never|always|do not|don't|only|without|at most|at least|no more than"
     r"|нельзя|должн\w*|обязательно|только|без|никогда|всегда|не более|не менее|не надо|не нужно)\b",
@@ -87,7 +88,7 @@ def brief(conversation: Conversation) -> str:
 
 
 def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(" ".join(text.split()) for text in texts))[-_MOST:]
+    return list(dict.fromkeys(" ".join(text[: 2 * _LONGEST].split())[:_LONGEST] for text in texts))[-_MOST:]
 
 
 def _droppable(conversation: Conversation) -> list[str]:

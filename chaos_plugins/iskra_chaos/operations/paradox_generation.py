@@ -3,11 +3,14 @@
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.intensity import level_of, pick
 from iskra_chaos.operations.perturbation import Perturbation
+from iskra_chaos.sift.sensitivity import TOPIC, sensitive_topics
 from iskra_metrics.negation import negate
-from iskra_sdk.errors import BadInputError
+from iskra_sdk.errors import BadInputError, PermissionDeniedError
 
 _AMONG = 12  # newest claims that are chosen from
 _LONGEST_CLAIM = 240
+_LATEST = 8  # messages whose subject counts
+_READ = 8_000  # characters of each
 
 
 def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
@@ -15,7 +18,9 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
 
     Raises:
         BadInputError: The conversation claims nothing yet.
+        PermissionDeniedError: Unsettling its subject could do harm (``chaos_sensitivity`` of .5 or more).
     """
+    _require_harmless(conversation)
     claims = [(source, text) for source, text in conversation.claims() if len(text) <= _LONGEST_CLAIM][:_AMONG]
     if not claims:
         raise BadInputError(
@@ -39,6 +44,18 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
             f"give thesis, counter-thesis, the conditions under which both hold, and a decision.\n{listed}"
         )
     return Perturbation(turns=1, instruction=instruction, inputs=tuple(chosen), changes=tuple(tensions))
+
+
+def _require_harmless(conversation: Conversation) -> None:
+    """Refuse subjects on which people act at their peril; pain and crises are for the ethics check, which helps."""
+    said = [message.text for message in conversation.messages[-_LATEST:]]
+    topics = sorted({topic for text in said for topic in sensitive_topics(text[:_READ])})
+    if topics:
+        raise PermissionDeniedError(
+            f"No paradox is made of this subject ({', '.join(topics)}): unsettling it could do harm.",
+            mend="Ask for a micro_disturbance at a low intensity.",
+            facts={"chaos_sensitivity": TOPIC, "topics": topics},
+        )
 
 
 def _tension(conversation: Conversation, claim: str, intensity: float) -> str:

@@ -49,11 +49,11 @@ class SamplerShift:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One of several ways to answer that are tried side by side."""
+    """One of several ways to answer that are tried side by side; the base branch has neither hint nor shift."""
 
     name: str
-    instruction: str
-    sampler: SamplerShift = SamplerShift()
+    instruction: str = ""
+    sampler: SamplerShift | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class Perturbation:
         instruction: Added to the system prompt.
         sampler: Change of the sampler; left out of calls that offer tools, so that arguments stay exact.
         replaced: Message id → what the model sees in its place; an empty text leaves the message out.
-        branches: Ways to answer that are tried side by side.
+        branches: Ways to answer that are tried side by side, the base branch first.
+        in_one_call: Said to the model in place of the branches where they cannot be tried one by one.
         blocked_calls: How many more calls of a tool that goes in circles are refused.
         avoided: Phrases that answers should not contain.
         inputs: Texts whose ideas answers should connect.
@@ -78,6 +79,7 @@ class Perturbation:
     sampler: SamplerShift | None = None
     replaced: Mapping[str, str] = field(default_factory=dict)
     branches: tuple[Branch, ...] = ()
+    in_one_call: str = ""
     blocked_calls: int = 0
     avoided: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
     count = 2 + round(4 * intensity)
     sampler = SamplerShift(0.5 * intensity, 0.90 + 0.08 * intensity)
     stances = views(language, seed, count - 1)
-    branches = [Branch("base", "")]
+    branches = [Branch("base")]
     for number in range(count - 1):
         stance = stances[number % len(stances)]
         drawn = card(language, seed, number)
@@ -46,7 +46,15 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         if language == "ru"
         else (f"The next answer is tried in {count} ways; the newest of those that keep to the task stays",)
     )
-    return Perturbation(turns=1, branches=tuple(branches), changes=changes)
+    listed = ", ".join(branch.name.partition(": ")[2] for branch in branches[1:])
+    in_one_call = (
+        f"Обдумай ответ с нескольких точек зрения: обычной и с точки зрения {listed}. Ответь тем вариантом, который "
+        "держится задачи и наименее очевиден, а остальные назови одной строкой каждый."
+        if language == "ru"
+        else f"Consider the answer from several points of view: the plain one, and those of {listed}. Answer with the "
+        "one that keeps to the task and is least obvious, and name the others in a line each."
+    )
+    return Perturbation(turns=1, branches=tuple(branches), in_one_call=in_one_call, changes=changes)
 
 
 def judged(branch: Branch, text: str, conversation: Conversation) -> Outcome:

@@ -3,6 +3,8 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from iskra_chaos.operations.conversation import Conversation, utterances_of
 from iskra_metrics.conversation import ConversationState
@@ -17,12 +19,22 @@ _SESSIONS = 1000
 """Sessions whose averages are remembered; the one that was measured longest ago goes first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Up to which message a session was measured, and what came of it."""
+
+    last: tuple[int, str]
+    state: ConversationState
+    values: Mapping[str, float]
+
+
 class Measuring:
     """Conversation metrics of sessions, with the averages that they carry from turn to turn."""
 
     def __init__(self, sessions: SessionReader) -> None:
         self._sessions = sessions
-        self._states: OrderedDict[str, tuple[int, ConversationState, dict[str, float]]] = OrderedDict()
+        self._measured: OrderedDict[str, _Measured] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def conversation(self, principal: Principal, session_id: str) -> Conversation:
         """Return the latest turns of a session with its readings.
@@ -30,29 +42,29 @@ class Measuring:
         Raises:
             SessionNotFoundError: No such session for this principal.
         """
-        messages = await self._messages(principal, session_id)
-        return Conversation(messages, await self._readings(session_id, messages))
-
-    async def _messages(self, principal: Principal, session_id: str) -> list[Message]:
         owned = SessionId(session_id)
         await self._sessions.session(principal, owned)
         newest = await self._sessions.turns(principal, owned, limit=1)
-        first = max(0, newest[0].number - _TURNS) if newest else 0
-        stored = await self._sessions.messages(principal, owned, after=message_position(first, 0))
-        return [each.message.with_id(each.id) for each in stored]
+        turn = newest[0].number if newest else 0
+        stored = await self._sessions.messages(principal, owned, after=message_position(max(0, turn - _TURNS), 0))
+        messages = [each.message.with_id(each.id) for each in stored]
+        return Conversation(messages, await self._readings(session_id, messages), turn=turn)
 
     async def _readings(self, session_id: str, messages: Sequence[Message]) -> Mapping[str, float]:
-        known = self._states.get(session_id)
-        if known is not None and known[0] == len(messages):
-            return known[2]
-        state = known[1] if known is not None else ConversationState()
-        readings = await asyncio.to_thread(state.update, utterances_of(messages))
-        values = readings.values
-        self._states[session_id] = (len(messages), state, values)
-        self._states.move_to_end(session_id)
-        while len(self._states) > _SESSIONS:
-            self._states.popitem(last=False)
-        return values
+        # The averages are changed in a thread, so one task at a time works on those of a session.
+        lock = self._locks.setdefault(session_id, asyncio.Lock())
+        async with lock:
+            last = (len(messages), messages[-1].id if messages else "")
+            known = self._measured.get(session_id)
+            if known is not None and known.last == last:
+                return known.values
+            state = known.state if known is not None else ConversationState()
+            values = await asyncio.to_thread(lambda: state.update(utterances_of(messages)).values)
+            self._measured[session_id] = _Measured(last, state, values)
+            self._measured.move_to_end(session_id)
+            while len(self._measured) > _SESSIONS:
+                self._measured.popitem(last=False)
+            return values
 
     async def readings(self, session_id: str) -> Mapping[str, float]:
         """Return a session's readings as they stand, on the server's own account."""
@@ -60,8 +72,13 @@ class Measuring:
 
     def last(self) -> Mapping[str, Mapping[str, float]]:
         """Return the last readings of every session that was measured."""
-        return {session_id: values for session_id, (_, _, values) in self._states.items()}
+        return {session_id: measured.values for session_id, measured in self._measured.items()}
+
+    def last_of(self, session_id: str) -> Mapping[str, float]:
+        """Return the last readings of a session; empty if it was not measured."""
+        measured = self._measured.get(session_id)
+        return {} if measured is None else measured.values
 
     def forget(self, session_id: str) -> None:
         """Forget a session that is gone."""
-        self._states.pop(session_id, None)
+        self._measured.pop(session_id, None)

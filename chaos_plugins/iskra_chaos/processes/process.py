@@ -29,7 +29,13 @@ class ProcessStatus(StrEnum):
 
 _NEXT: Mapping[ProcessStatus, frozenset[ProcessStatus]] = {
     ProcessStatus.INITIATED: frozenset(
-        {ProcessStatus.ACTIVE, ProcessStatus.REJECTED, ProcessStatus.ABORTED, ProcessStatus.FAILED}
+        {
+            ProcessStatus.ACTIVE,
+            ProcessStatus.REJECTED,
+            ProcessStatus.ABORTED,
+            ProcessStatus.FAILED,
+            ProcessStatus.ROLLED_BACK,
+        }
     ),
     ProcessStatus.ACTIVE: frozenset(
         {ProcessStatus.STABILIZING, ProcessStatus.ABORTED, ProcessStatus.FAILED, ProcessStatus.ROLLED_BACK}
@@ -98,7 +104,9 @@ class ChaosProcess(BaseModel):
         requested: Answers or calls that it could have acted on.
         applied: Those it acted on.
         observed: Those where the effect was seen.
-        changes: What it changes, in words for the person concerned.
+        changes: What it changes, in words for the person concerned; they quote the conversation.
+        trigger_conditions: What the caller said of the session; it is recorded and decides nothing.
+        recommended_operation: The operation that these conditions, and what the server read, call for.
         metrics_before: Conversation metrics when it started.
         metrics_after: The same when it ended; empty before.
         history: Every status it had.
@@ -123,6 +131,8 @@ class ChaosProcess(BaseModel):
     applied: int = 0
     observed: int = 0
     changes: list[str] = Field(default_factory=list)
+    trigger_conditions: dict[str, Any] = Field(default_factory=dict)
+    recommended_operation: OperationType | None = None
     metrics_before: dict[str, float] = Field(default_factory=dict)
     metrics_after: dict[str, float] = Field(default_factory=dict)
     intermediate_results: list[dict[str, Any]] = Field(default_factory=list)
@@ -133,6 +143,17 @@ class ChaosProcess(BaseModel):
     def is_running(self) -> bool:
         """Whether it still acts or is about to."""
         return self.status in RUNNING
+
+    @property
+    def for_others(self) -> "ChaosProcess":
+        """The process without anything that quotes the conversation, for people whose it is not."""
+        return self.model_copy(
+            update={
+                "changes": [],
+                "intermediate_results": [],
+                "chaos_metrics": self.chaos_metrics.model_copy(update={"emergence_indicators": []}),
+            }
+        )
 
     def move(self, status: ProcessStatus, at: datetime, reason: str = "") -> None:
         """Take the next step.

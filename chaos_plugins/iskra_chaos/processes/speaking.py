@@ -1,20 +1,19 @@
-"""Applies perturbations to the model calls of a session, below nothing and above retries."""
+"""Applies operations to the model calls of a session, above retries. Whatever fails here, the plain call answers."""
 
-import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
-from iskra_chaos.operations import quantum_flux
-from iskra_chaos.operations.perturbation import Branch, Perturbation
+from iskra_chaos.operations.perturbation import Perturbation, instructed
+from iskra_chaos.processes.branching import Branching
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
-from iskra_sdk.errors import LLMError
+from iskra_metrics.distress import in_crisis
 from iskra_sdk.interceptor import Proceed
-from iskra_sdk.llm import LLMChunk, LLMRequest, Usage
+from iskra_sdk.llm import LLMChunk, LLMRequest
 
-_BRANCH_SECONDS = 60.0
-"""Seconds all branches may take together; a base branch that is ready by then is the answer."""
+logger = logging.getLogger(__name__)
 
 NoteAnswer = Callable[[PerturbedSession, LLMRequest, str, int], Awaitable[None]]
 """Told of an answer: the session, the request as it was sent, the text, messages left out or shortened."""
@@ -23,10 +22,15 @@ NoteAnswer = Callable[[PerturbedSession, LLMRequest, str, int], Awaitable[None]]
 class Speaking:
     """The interceptor of ``llm.stream``.
 
+    An answer is never lost to an operation: until the first piece of a perturbed answer has come, any failure leads to
+    the plain call. After that the upstream's failure is passed on as it would be without an operation, since half an
+    answer cannot be taken back; what fails in counting or measuring is logged.
+
     Args:
         find: Returns the operation in force in a session.
         note: Told of every answer that was perturbed.
         note_failure: Told when a perturbed call failed and the plain one was made in its place.
+        branching: Tries several ways to answer.
         has_min_p: The upstream knows ``min_p``.
     """
 
@@ -34,136 +38,130 @@ class Speaking:
         self,
         find: Callable[[str], PerturbedSession | None],
         note: NoteAnswer,
-        note_failure: Callable[[PerturbedSession, Exception], Awaitable[None]],
+        note_failure: Callable[[PerturbedSession, Exception], None],
         *,
+        branching: Branching,
         has_min_p: bool,
     ) -> None:
         self._find = find
         self._note = note
         self._note_failure = note_failure
+        self._branching = branching
         self._has_min_p = has_min_p
 
     async def around(self, request: LLMRequest, proceed: Proceed) -> AsyncIterator[LLMChunk]:
         """Stream an answer, perturbed where an operation is in force."""
-        session = self._find(request.caller.session_id) if request.caller.is_answer else None
-        if session is None or "response_format" in request.parameters:
-            async for chunk in await proceed(request):
-                yield chunk
-            return
-        is_settling = session.process.status is ProcessStatus.STABILIZING
-        perturbation = session.stabilizing if is_settling else session.perturbation
-        session.process.requested += 1
-        if perturbation.branches and not request.tools:
-            answering = self._branched(session, perturbation, request, proceed)
-        else:
-            answering = self._plain(session, perturbation, request, proceed)
-        async with aclosing(answering) as stream:
-            async for chunk in stream:
+        session = self._acting(request)
+        if session is not None:
+            is_settling = session.process.status is ProcessStatus.STABILIZING
+            perturbation = session.stabilizing if is_settling else session.perturbation
+            session.process.requested += 1
+            speak = self._branched if perturbation.branches and not request.tools else self._changed
+            async with aclosing(speak(session, perturbation, request, proceed)) as perturbed:
+                has_answered = False
+                async for chunk in perturbed:
+                    has_answered = has_answered or bool(chunk.text or chunk.tool_calls)
+                    yield chunk
+            if has_answered:
+                return
+        async with aclosing(cast("Any", await proceed(request))) as plain:
+            async for chunk in plain:
                 yield chunk
 
-    async def _plain(
+    def _acting(self, request: LLMRequest) -> PerturbedSession | None:
+        """Return the operation that acts on a call: none on side calls, JSON, other voices, and in a crisis."""
+        if not request.caller.is_answer or "response_format" in request.parameters:
+            return None
+        try:
+            session = self._find(request.caller.session_id)
+            if session is None or (session.voice and session.voice != request.caller.voice.casefold()):
+                return None
+            asked = next((message.text for message in reversed(request.messages) if message.role == "user"), "")
+            return None if in_crisis(asked) else session
+        except Exception:
+            logger.exception("looking for an operation failed", extra={"session": request.caller.session_id})
+            return None
+
+    async def _changed(
         self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
     ) -> AsyncGenerator[LLMChunk]:
-        changed = perturbation.applied(request, has_min_p=self._has_min_p)
-        left_out = sum(message.id in perturbation.replaced for message in request.messages if message.id)
+        """Stream the perturbed answer; nothing with text or tool calls in it if there is none."""
         text: list[str] = []
+        waiting: list[LLMChunk] = []
         calls_tools = has_begun = False
         try:
-            async for chunk in await proceed(changed):
-                if chunk.text and not has_begun and perturbation.notice and not session.notice_shown:
-                    session.notice_shown = True
-                    yield LLMChunk(text=perturbation.notice)
-                has_begun = has_begun or bool(chunk.text or chunk.tool_calls)
-                calls_tools = calls_tools or bool(chunk.tool_calls)
-                text.append(chunk.text)
-                yield chunk
-        except LLMError as error:
+            changed = self._request(perturbation, request)
+            left_out = sum(message.id in perturbation.replaced for message in request.messages if message.id)
+            async with aclosing(cast("Any", await proceed(changed))) as chunks:
+                async for chunk in chunks:
+                    has_begun = has_begun or bool(chunk.text or chunk.tool_calls)
+                    if not has_begun and not chunk.reasoning:
+                        waiting.append(chunk)  # the end of an empty answer is not the end of the call
+                        continue
+                    for piece in (*waiting, *_notice(session, perturbation, chunk)):
+                        yield piece
+                    waiting.clear()
+                    calls_tools = calls_tools or bool(chunk.tool_calls)
+                    text.append(chunk.text)
+                    yield chunk
+            if not has_begun:
+                raise ValueError("the perturbed answer is empty")
+        except Exception as error:
             if has_begun:
                 raise
-            await self._note_failure(session, error)
-            async for chunk in await proceed(request):
-                yield chunk
+            self._failed(session, error)
             return
         session.process.applied += 1
         session.process.cost_calls += 1
         if not calls_tools:
-            await self._note(session, changed, "".join(text), left_out)
+            await self._noted(session, changed, "".join(text), left_out)
+
+    def _request(self, perturbation: Perturbation, request: LLMRequest) -> LLMRequest:
+        changed = perturbation.applied(request, has_min_p=self._has_min_p)
+        if not perturbation.branches:
+            return changed
+        # Branches side by side would each call the tools, so the model weighs them in one call.
+        messages = instructed(changed.messages, perturbation.in_one_call)
+        return LLMRequest(
+            messages, request.model, request.tools, changed.parameters, request.caller, request.connect_timeout
+        )
 
     async def _branched(
         self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
     ) -> AsyncGenerator[LLMChunk]:
-        """Ask for all branches at once, then settle on one."""
-        first, *others = perturbation.branches
+        """Ask for all branches at once, then show the one that is settled on."""
         yield LLMChunk(reasoning=f"{len(perturbation.branches)} branches …")
-        results = await self._gathered(perturbation, request, proceed, first, others)
-        session.process.cost_calls += len(perturbation.branches)
-        base = results[0]
-        if isinstance(base, BaseException):
-            if not isinstance(base, LLMError):
-                raise base
-            await self._note_failure(session, base)
-            async for chunk in await proceed(request):
-                yield chunk
-            return
-        outcomes = [
-            quantum_flux.judged(branch, result[0], session.conversation)
-            for branch, result in zip(perturbation.branches, results, strict=True)
-            if not isinstance(result, BaseException)
-        ]
-        different = quantum_flux.distinct(outcomes) or outcomes[:1]
-        chosen = quantum_flux.settle([outcomes[0], *(each for each in different if each is not outcomes[0])])
-        session.process.applied += 1
-        session.process.intermediate_results = [
-            {
-                "branch": each.branch.name,
-                "text": each.text,
-                "fits": round(each.fits, 3),
-                "novelty": round(each.novelty, 3),
-                "chosen": each is chosen,
-            }
-            for each in different
-        ]
-        usage = Usage()
-        for result in results:
-            if not isinstance(result, BaseException) and result[1] is not None:
-                usage = usage + result[1]
-        shown = chosen.text + quantum_flux.others_line(
-            chosen, different, speaks_russian=session.conversation.language == "ru"
-        )
-        yield LLMChunk(text=shown)
-        yield LLMChunk(finish_reason="stop", usage=usage if usage.total_tokens else None)
-        await self._note(session, request, shown, 0)
-
-    async def _gathered(
-        self, perturbation: Perturbation, request: LLMRequest, proceed: Proceed, first: Branch, others: list[Branch]
-    ) -> list[tuple[str, Usage | None] | BaseException]:
-        """Return what each branch came to; those that are too slow or fail are left out of the choice."""
-        tasks = [
-            asyncio.create_task(
-                _whole(perturbation.applied(request, has_min_p=self._has_min_p, branch=branch), proceed),
-                name=f"branch {branch.name}",
-            )
-            for branch in (first, *others)
-        ]
         try:
-            await asyncio.wait(tasks, timeout=_BRANCH_SECONDS)
-            late = LLMError(f"A branch took more than {_BRANCH_SECONDS:g} s.")
-            return [_outcome(task) if task.done() else late for task in tasks]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            settled = await self._branching.settled(session, perturbation, request, proceed)
+            if not settled.text.strip():
+                raise ValueError("all branches are empty")
+        except Exception as error:
+            self._failed(session, error)
+            return
+        session.process.cost_calls += settled.asked
+        session.process.applied += settled.asked > 1
+        session.process.intermediate_results = settled.record
+        yield LLMChunk(text=settled.text)
+        yield LLMChunk(finish_reason=settled.finish_reason or "stop", usage=settled.usage)
+        await self._noted(session, request, settled.text, 0)
+
+    def _failed(self, session: PerturbedSession, error: Exception) -> None:
+        logger.warning("perturbed call failed", extra={"process": session.process.id, "error": type(error).__name__})
+        try:
+            self._note_failure(session, error)
+        except Exception:
+            logger.exception("noting a failure failed", extra={"process": session.process.id})
+
+    async def _noted(self, session: PerturbedSession, request: LLMRequest, text: str, left_out: int) -> None:
+        try:
+            await self._note(session, request, text, left_out)
+        except Exception:
+            logger.exception("measuring an answer failed", extra={"process": session.process.id})
 
 
-def _outcome(task: "asyncio.Task[tuple[str, Usage | None]]") -> tuple[str, Usage | None] | BaseException:
-    return task.exception() or task.result()
-
-
-async def _whole(request: LLMRequest, proceed: Proceed) -> tuple[str, Usage | None]:
-    text: list[str] = []
-    usage: Usage | None = None
-    async with aclosing(cast("Any", await proceed(request))) as chunks:
-        async for chunk in chunks:
-            text.append(chunk.text)
-            usage = chunk.usage or usage
-    return "".join(text), usage
+def _notice(session: PerturbedSession, perturbation: Perturbation, chunk: LLMChunk) -> tuple[LLMChunk, ...]:
+    """Return what the user is told before the first text, once."""
+    if not chunk.text or not perturbation.notice or session.notice_shown:
+        return ()
+    session.notice_shown = True
+    return (LLMChunk(text=perturbation.notice),)

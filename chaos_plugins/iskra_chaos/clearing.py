@@ -1,0 +1,148 @@
+"""The ethics check of what needs no conversation to act on: injections into blocks, and faults."""
+
+from collections.abc import Mapping
+
+from iskra_chaos.ethics import Clearances, Insertion, Operation, Review, Rules, SessionFacts, review
+from iskra_chaos.ethics.operation import Environment, InjectionType, OperationType
+from iskra_chaos.faults.models import FaultRequest
+from iskra_chaos.faults.vocabulary import Family
+from iskra_chaos.processes.admission import Admission
+from iskra_chaos.processes.measuring import Measuring
+from iskra_chaos.sift.block import SIFTBlock, content_hash
+from iskra_sdk.clock import Clock
+from iskra_sdk.principal import Principal
+
+_OPERATION_OF_FAMILY: Mapping[Family, OperationType] = {
+    Family.LATENCY: "micro_disturbance",
+    Family.CRASH: "pattern_break",
+    Family.OMISSION: "pattern_break",
+    Family.SHAPE: "pattern_break",
+    Family.VALUE: "paradox_generation",
+    Family.ORDER: "quantum_flux",
+    Family.TIME: "quantum_flux",
+}
+
+_OPERATION_OF_INJECTION: Mapping[InjectionType, OperationType] = {
+    "paradox_seeds": "paradox_generation",
+    "perspective_shifts": "quantum_flux",
+    "contradiction_points": "paradox_generation",
+    "uncertainty_zones": "micro_disturbance",
+    "emergence_triggers": "emergent_stimulation",
+}
+
+
+class Clearing:
+    """Reviews injections and faults, and uses their clearances.
+
+    Args:
+        rules: The ethics rules.
+        clearances: Issues and takes the permission.
+        clock: Dates reviews.
+        measuring: Reads the conversation that a block belongs to.
+        admission: Knows the facts of sessions.
+        environment: Where this server runs.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        clearances: Clearances,
+        clock: Clock,
+        *,
+        measuring: Measuring,
+        admission: Admission,
+        environment: Environment,
+    ) -> None:
+        self._rules = rules
+        self._clearances = clearances
+        self._clock = clock
+        self._measuring = measuring
+        self._admission = admission
+        self._environment = environment
+
+    async def _injection(
+        self, principal: Principal, block: SIFTBlock, injection: InjectionType, intensity: float, session_id: str
+    ) -> Operation:
+        """Return an injection as the ethics check sees it. Blocks are copies: the caller's own, sent here and back."""
+        facts = SessionFacts(opt_in=True, environment=self._environment)
+        if session_id:
+            conversation = await self._measuring.conversation(principal, session_id)
+            facts = self._admission.facts(session_id, conversation)
+        is_canary = injection == "contradiction_points"
+        return Operation(
+            operation_type=_OPERATION_OF_INJECTION[injection],
+            form="creative",
+            intensity=intensity,
+            session=facts,
+            initiator=principal.id,
+            sandboxed=not is_canary,
+            disclosed=True,
+            injection_type=injection,
+            insertions=(Insertion(text=content_hash(block), tag="CANARY" if is_canary else "HYP"),),
+            hypotheses_labelled=True,
+        )
+
+    def _review(self, asked: Operation) -> Review:
+        return review(asked, self._rules, language="en", at=self._clock.now())
+
+    async def review_injection(
+        self, principal: Principal, block: SIFTBlock, injection: InjectionType, intensity: float, *, session_id: str
+    ) -> tuple[Review, str]:
+        """Review an injection; return the review and, if it approves, a token for exactly this injection."""
+        asked = await self._injection(principal, block, injection, intensity, session_id)
+        reviewed = self._review(asked)
+        return reviewed, self._clearances.issue(asked, reviewed) if reviewed.approved else ""
+
+    async def redeem_injection(
+        self,
+        principal: Principal,
+        token: str,
+        block: SIFTBlock,
+        injection: InjectionType,
+        intensity: float,
+        *,
+        session_id: str,
+    ) -> bool:
+        """Use up a token for an injection; return whether it happens in a sandbox.
+
+        Raises:
+            ClearanceError: The token is not one for exactly this injection, or was used, or is too old.
+        """
+        asked = await self._injection(principal, block, injection, intensity, session_id)
+        self._clearances.redeem(token, asked)
+        return asked.session.is_sandbox
+
+    async def clear_injection(
+        self, principal: Principal, block: SIFTBlock, injection: InjectionType, intensity: float
+    ) -> None:
+        """Review an injection into a block of no session, and use its clearance at once.
+
+        Raises:
+            EthicsRefusedError: It is not approved.
+        """
+        asked = await self._injection(principal, block, injection, intensity, "")
+        self._clearances.redeem(self._clearances.issue(asked, self._review(asked)), asked)
+
+    def clear_fault(self, principal: Principal, body: FaultRequest) -> None:
+        """Review a fault and use its clearance at once.
+
+        Raises:
+            EthicsRefusedError: It is not approved.
+        """
+        kind = body.fault_kind
+        is_own_server = self._environment == "test" and body.intensity is None
+        asked = Operation(
+            operation_type=_OPERATION_OF_FAMILY[kind.family],
+            form="resilience",
+            intensity=body.intensity or 0.1,
+            # An admin switched faults on for this server, and the board keeps the share and spares who must be spared.
+            session=SessionFacts(
+                opt_in=True, environment=self._environment, is_sandbox=kind.needs_sandbox or is_own_server
+            ),
+            initiator=principal.id,
+            sandboxed=kind.needs_sandbox,
+            disclosed=True,
+            share=0.0 if is_own_server or body.scope.sessions else body.scope.share,
+            journal_note=f"{body.point} {body.kind}",
+        )
+        self._clearances.redeem(self._clearances.issue(asked, self._review(asked)), asked)

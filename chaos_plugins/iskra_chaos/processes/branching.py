@@ -1,0 +1,174 @@
+"""Tries several ways to answer side by side, and settles on one; the plain way is always among them."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from iskra_chaos.operations import quantum_flux
+from iskra_chaos.operations.conversation import Conversation
+from iskra_chaos.operations.perturbation import Branch, Perturbation
+from iskra_chaos.processes.perturbed_session import PerturbedSession
+from iskra_sdk.interceptor import Proceed
+from iskra_sdk.llm import LLMRequest, Usage
+
+logger = logging.getLogger(__name__)
+
+LEAST_WAIT, MOST_WAIT = 2.0, 20.0
+"""Seconds that the other branches get after the base branch is ready: as long again as it took, within these."""
+_MOST_TOKENS = 60_000
+"""Tokens that all branches may read together, estimated."""
+_CHARACTERS_PER_TOKEN = 3
+_LONGEST_BRANCH = 1_500
+"""Tokens that a branch other than the base may write."""
+_JUDGED = 20_000  # characters of a branch
+_KEPT = 2_000  # characters of a branch in the record
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The whole answer of one branch."""
+
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of the branches.
+
+    Attributes:
+        text: What is shown, with a line for each other way.
+        usage: Of all branches together.
+        asked: Calls that were made.
+        record: The branches that differ, for the process.
+    """
+
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+    asked: int
+    record: list[dict[str, Any]]
+
+
+class Branching:
+    """Asks for all branches at once.
+
+    Args:
+        has_min_p: The upstream knows ``min_p``.
+        least_wait: Seconds that the others get after the base branch at least.
+        most_wait: The same at most.
+    """
+
+    def __init__(self, *, has_min_p: bool, least_wait: float = LEAST_WAIT, most_wait: float = MOST_WAIT) -> None:
+        self._has_min_p = has_min_p
+        self._least_wait = least_wait
+        self._most_wait = most_wait
+
+    async def settled(
+        self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
+    ) -> Settled:
+        """Return the answer that is left of all branches.
+
+        Raises:
+            LLMError: The base branch failed; the caller makes the plain call.
+        """
+        branches = affordable(perturbation.branches, request)
+        answers = await self._gathered(perturbation, branches, request, proceed)
+        base = answers[0]
+        if base is None:  # it raised what it met; this is for the type checker
+            raise RuntimeError("the base branch has no answer")
+        usage = Usage()
+        for answer in answers:
+            usage = usage + (answer.usage or Usage()) if answer is not None else usage
+        asked = replace(session.conversation, messages=[m for m in request.messages if m.role != "system"])
+        try:
+            text, reason, record = await asyncio.to_thread(_chosen, branches, answers, asked)
+        except Exception:
+            logger.exception("judging branches failed", extra={"process": session.process.id})
+            text, reason, record = base.text, base.finish_reason, []
+        return Settled(text, reason, usage if usage.total_tokens else None, len(branches), record)
+
+    async def _gathered(
+        self, perturbation: Perturbation, branches: Sequence[Branch], request: LLMRequest, proceed: Proceed
+    ) -> list[Whole | None]:
+        """Return the answer of each branch; others than the base that are too slow or fail have none."""
+        base, *others = [
+            asyncio.create_task(_whole(self._asked(perturbation, branch, request), proceed), name=branch.name)
+            for branch in branches
+        ]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            found: list[Whole | None] = [await base]
+            if others:
+                took = loop.time() - began
+                await asyncio.wait(others, timeout=min(self._most_wait, max(self._least_wait, took)))
+            return found + [_answer_of(task) for task in others]
+        finally:
+            for task in (base, *others):
+                task.cancel()
+            await asyncio.gather(base, *others, return_exceptions=True)
+
+    def _asked(self, perturbation: Perturbation, branch: Branch, request: LLMRequest) -> LLMRequest:
+        changed = perturbation.applied(request, has_min_p=self._has_min_p, branch=branch)
+        parameters = changed.parameters
+        if branch.sampler is None or "max_tokens" in parameters or "max_completion_tokens" in parameters:
+            return changed
+        return replace(changed, parameters={**parameters, "max_tokens": _LONGEST_BRANCH})
+
+
+def affordable(branches: Sequence[Branch], request: LLMRequest) -> Sequence[Branch]:
+    """Return the branches that the token budget allows, the base branch at least."""
+    characters = sum(len(message.text) for message in request.messages)
+    tokens = max(1, characters // _CHARACTERS_PER_TOKEN)
+    return branches[: max(1, _MOST_TOKENS // tokens)]
+
+
+def _answer_of(task: "asyncio.Task[Whole]") -> Whole | None:
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return None
+    answer = task.result()
+    return None if answer.finish_reason == "length" else answer
+
+
+async def _whole(request: LLMRequest, proceed: Proceed) -> Whole:
+    text: list[str] = []
+    reason: str | None = None
+    usage: Usage | None = None
+    async with aclosing(cast("Any", await proceed(request))) as chunks:
+        async for chunk in chunks:
+            text.append(chunk.text)
+            reason = chunk.finish_reason or reason
+            usage = chunk.usage or usage
+    return Whole("".join(text), reason, usage)
+
+
+def _chosen(
+    branches: Sequence[Branch], answers: Sequence[Whole | None], conversation: Conversation
+) -> tuple[str, str | None, list[dict[str, Any]]]:
+    whole = {branch.name: answer for branch, answer in zip(branches, answers, strict=True) if answer is not None}
+    outcomes = [
+        quantum_flux.judged(branch, whole[branch.name].text[:_JUDGED], conversation)
+        for branch in branches
+        if branch.name in whole
+    ]
+    base = outcomes[0]
+    different = quantum_flux.distinct(outcomes) or [base]
+    chosen = quantum_flux.settle([base, *(each for each in different if each is not base)])
+    record = [
+        {
+            "branch": each.branch.name,
+            "text": each.text[:_KEPT],
+            "fits": round(each.fits, 3),
+            "novelty": round(each.novelty, 3),
+            "chosen": each is chosen,
+        }
+        for each in different
+    ]
+    answer = whole[chosen.branch.name]
+    others = quantum_flux.others_line(chosen, different, speaks_russian=conversation.language == "ru")
+    return answer.text + others, answer.finish_reason, record
