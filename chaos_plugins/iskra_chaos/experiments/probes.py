@@ -55,6 +55,7 @@ __all__ = [
     "wait_for_load",
     "wait_for_observed_fault",
     "wait_for_requests",
+    "websocket_storm",
 ]
 
 
@@ -386,6 +387,45 @@ def database_is_intact(path: str) -> bool:
 def verdict_of(journal: str) -> str:
     """Return the verdict in the journal of another run."""
     return Journal.read(Path(journal)).verdict
+
+
+async def websocket_storm(
+    run_context: RunContext,
+    clients: int = 1000,
+    sessions: int = 10,
+    turns: int = 20,
+    text: str = "Say yes.",
+    model: str | None = None,
+    within: float = 30.0,
+) -> dict[str, Any]:
+    """Let WebSocket clients follow sessions while turns run in them; the faults are those of the experiment.
+
+    The result is ``{"storm": {...}}`` with ``losses`` of connections, ``clients_hit``, ``not_resumed``, ``gaps`` and
+    ``doubles`` in the events that came, ``slowest_resume`` and ``mean_resume`` in seconds from the loss, ``reconnects``
+    and ``busiest_tenth``: the largest share of them within a tenth of a second.
+
+    Args:
+        run_context: Given by the runner.
+        clients: How many.
+        sessions: How many, which the clients share.
+        turns: Of each session.
+        text: Of each message.
+        model: Who answers.
+        within: Seconds after the last turn until every client must have everything.
+    """
+    from iskra_chaos.experiments.socket_storm import storm
+
+    figures = await storm(
+        run_context.client,
+        dict(run_context.headers),
+        clients=clients,
+        sessions=sessions,
+        turns=turns,
+        text=text,
+        model=model,
+        within=within,
+    )
+    return {"storm": figures}
 
 
 async def make_sandboxes(run_context: RunContext) -> int:

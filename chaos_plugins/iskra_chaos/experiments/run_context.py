@@ -1,5 +1,6 @@
 """What probes may look at while an experiment runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ class RunContext:
         client: Talks to the server under test.
         load: The load block's requests so far; ``None`` before it has started.
         faults: By title, those that were asked for so far.
+        headers: Of every request to the server, with the token.
     """
 
     client: AsyncIskraClient
     load: "LoadRun | None" = None
     faults: dict[str, "Lease"] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -111,7 +111,7 @@ class Runner:
         async with AsyncIskraClient(
             self._connection.url, self._connection.token, timeout=_TIMEOUT, transport=self._transport
         ) as client:
-            context = RunContext(client)
+            context = RunContext(client, headers=self._connection.headers)
             leases = FaultLeases(client, journal.own["id"], heartbeat=self._heartbeat)
             providers = Providers(self._allow, variables, context, self._transport)
             is_dry = bool(experiment.dry)

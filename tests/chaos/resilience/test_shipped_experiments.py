@@ -65,6 +65,13 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged(tmp_path: Path) ->
     assert outcome.outputs()["the process that was killed is gone"]["status"] == 1
 
 
+def test_dropped_sockets_take_up_where_they_were(ground: ProvingGround) -> None:
+    values = {"clients": 40, "sessions": 4, "turns": 6, "healthy": 60, "dropped": 10, "slowest": 30, "busiest": 1}
+    outcome = ground.run("r8-socket-storm", values=values)
+    check(outcome, seen=20)
+    assert outcome.outputs()["storm"]["storm"]["clients_hit"] >= 20
+
+
 def test_a_store_in_trouble_refuses_writes_by_name(ground: ProvingGround) -> None:
     values = {
         "requests": 200, "clients": 8, "writes": 40, "slowest": 30, "database": str(ground.server.data_dir / "iskra.db")
