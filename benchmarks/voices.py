@@ -22,14 +22,20 @@ LANES = 8
 TURNS = 12
 """Turns of each session."""
 COORDINATIONS = 60
+CALLS = 8
+"""Of the model in a collaboration: four voices speak, and each is asked once more."""
 
 _MESSAGES: list[str] = json.loads((Path(__file__).parent / "data" / "voice_messages.json").read_text(encoding="utf-8"))
-_ROUTING = "ISKRA_PLUGINS__SETTINGS__AGENTS"  # no question who should answer, which would be counted as an answer
+_ENVIRONMENT = {
+    # Neither a question who should answer nor an agent that asks no model may pass for a voice's answer.
+    "ISKRA_PLUGINS__SETTINGS__AGENTS": "{asks_when_unsure = false}",
+    "ISKRA_PLUGINS__DISABLED": '["chaos"]',
+}
 
 
 async def run(runs: int) -> list[Row]:
     """Return the rows."""
-    os.environ[_ROUTING] = "{asks_when_unsure = false}"
+    os.environ.update(_ENVIRONMENT)
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -37,7 +43,8 @@ async def run(runs: int) -> list[Row]:
             with upstream(harness) as up, iskra(folder / "served", up.url, model=None) as server:
                 return await _measured(server, runs)
     finally:
-        del os.environ[_ROUTING]
+        for name in _ENVIRONMENT:
+            del os.environ[name]
 
 
 async def _measured(server: Running, runs: int) -> list[Row]:
@@ -94,7 +101,7 @@ async def _activations(http: aiohttp.ClientSession) -> list[float]:
         "interaction_purpose": "structure_recovery",
         "context": {"session_id": session, "urgency_level": 0.5},
     }
-    return [await _timed(http, "/api/v1/voices/activate", body) for _ in range(COORDINATIONS)]
+    return [(await _timed(http, "/api/v1/voices/activate", body))[0] for _ in range(COORDINATIONS)]
 
 
 async def _collaborations(http: aiohttp.ClientSession) -> list[float]:
@@ -102,17 +109,20 @@ async def _collaborations(http: aiohttp.ClientSession) -> list[float]:
     for number in range(COORDINATIONS):
         task = {"content": _MESSAGES[number % len(_MESSAGES)], "success_criteria": ["min_words: 1"]}
         body = {"primary_voice": "kain", "collaborating_voices": ["iskriv", "sam"], "collaborative_task": task}
-        found.append(await _timed(http, "/api/v1/voices/collaborate", body))
+        seconds, answer = await _timed(http, "/api/v1/voices/collaborate", body)
+        if answer["model_calls"] != CALLS or answer["coordination_protocol"] != "parallel":
+            raise RuntimeError(f"another course than the one to be measured: {answer}")
+        found.append(seconds)
     return found
 
 
-async def _timed(http: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> float:
+async def _timed(http: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     async with http.post(path, json=body) as answer:
         text = await answer.text()
         if answer.status != 200:
             raise RuntimeError(f"{path} failed: {text}")
-    return time.perf_counter() - began
+    return time.perf_counter() - began, json.loads(text)
 
 
 def _p95(values: list[float]) -> float:
