@@ -12,6 +12,7 @@ PACKAGES = (
     "iskra",
     "iskra_agents",
     "iskra_chaos",
+    "iskra_metrics",
     "iskra_monitoring",
     "iskra_plugins",
     "iskra_sdk",

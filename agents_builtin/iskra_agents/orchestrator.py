@@ -9,7 +9,7 @@ from itertools import islice
 from iskra_agents.routing.context import RoutingContext, is_bare
 from iskra_agents.routing.levels import Level
 from iskra_agents.routing.model_layer import ask_model
-from iskra_agents.routing.router import Choice, Router
+from iskra_agents.routing.router import BUILT_IN, Choice, Router
 from iskra_agents.settings import AgentsSettings
 from iskra_sdk import Agent, Message, ToolCall, ToolResult, Turn, TurnEvent
 from iskra_sdk.clock import SystemClock
@@ -68,7 +68,9 @@ class Orchestrator(Agent):
             verdict = await ask_model(turn, agents, context, model=model)
             if verdict is not None:
                 choice = replace(choice, agent=verdict.agent, level=verdict.confidence, why="a language model")
-        if choice.level is Level.LOW and self._settings.asks_when_unsure and len(choice.options) > 1:
+        if choice.level is Level.LOW and (turn.voice or not self._settings.asks_when_unsure):
+            return _without_asking(choice, wants_talk=bool(turn.voice))
+        if choice.level is Level.LOW and len(choice.options) > 1:
             options = list(dict.fromkeys([choice.agent, *choice.options]))
             agent = await turn.ask(question_about(turn.input.text, options, turn.agents), options)
             choice = replace(choice, agent=agent, level=Level.HIGH, why="the user's choice")
@@ -94,6 +96,18 @@ class Orchestrator(Agent):
                 level = Level.MEDIUM if choice.level is Level.HIGH else choice.level
                 return replace(choice, why=why, level=level, is_task=False)
         return self._router.choose(text, agents, context, user=user)
+
+
+def _without_asking(choice: Choice, *, wants_talk: bool) -> Choice:
+    """Return who answers where nobody is sure and nobody is asked.
+
+    Who picked a voice came to talk, so it is ``ask``; else the likeliest built-in agent: weak evidence for another one
+    is words that happen to be the same.
+    """
+    built_in = [name for name in (choice.agent, *choice.options) if name in BUILT_IN]
+    if wants_talk and "ask" in built_in:
+        return replace(choice, agent="ask", why=f"{choice.why}; unsure, and a voice was picked to talk to")
+    return replace(choice, agent=built_in[0]) if built_in else choice
 
 
 def question_about(text: str, options: Sequence[str], agents: Mapping[str, AgentCard]) -> str:

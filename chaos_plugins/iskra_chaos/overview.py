@@ -1,7 +1,7 @@
 """The figures for people who watch the server: the specification's dashboard, each of them measured."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -187,7 +187,7 @@ class Overview:
         """Return what was heard of the voices lately."""
         heard = list(self.voices)
         return VoiceCoordinationMetrics(
-            active_voices=sorted({str(each["voice"]) for each in heard if each.get("voice")}),
+            active_voices=sorted({name for each in heard for name in _voices_in(each)}),
             coordination_efficiency=_mean_of(heard, "efficiency"),
             conflict_resolution_rate=_mean_of(heard, "conflicts_resolved"),
             collaboration_success_rate=_mean_of(heard, "succeeded"),
@@ -226,6 +226,14 @@ def _resilience(results: Iterable[ExperimentResult]) -> float | None:
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
     return sum(found) / len(found) if found else None
+
+
+def _voices_in(heard: Mapping[str, object]) -> Iterator[str]:
+    """Yield the voices that an event of the voices' coordination names."""
+    active = heard.get("active_voices")
+    for each in active if isinstance(active, list) else ():
+        if isinstance(each, Mapping):
+            yield str(each.get("voice_type", ""))
 
 
 def _mean_of(heard: Iterable[Mapping[str, object]], name: str) -> float | None:

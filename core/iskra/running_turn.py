@@ -136,6 +136,7 @@ class RunningTurn:
         self.agents: Mapping[str, AgentCard] = self._agents
         self._live = live
         self._voice = voice
+        self.voice = voice.name if voice is not None else ""
         self._contexts = AgentContexts(contexts, services.record_failure)
         self._options = record.options
         self._changes: list[Change] = []

@@ -102,6 +102,7 @@ class ReplayedTurn:
             time.
         catalog: What the turn works with.
         services: The kernel.
+        voice: Whose manner it was answered in.
     """
 
     def __init__(
@@ -115,11 +116,13 @@ class ReplayedTurn:
         contexts: Mapping[str, object],
         catalog: Catalog,
         services: TurnServices,
+        voice: str = "",
     ) -> None:
         self.id = record.id
         self.session_id = record.session_id
         self.principal = principal
         self.input = record.input
+        self.voice = voice
         self.messages: MutableSequence[Message] = [*history, record.input]
         self.answer: LLMAnswer | None = None
         self.next_index = 0

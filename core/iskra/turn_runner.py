@@ -361,6 +361,7 @@ class TurnRunner:
                     contexts=conversation.contexts,
                     catalog=lease.catalog,
                     services=self._services,
+                    voice=resolved.voice.name if resolved.voice is not None else "",
                 )
             )
 

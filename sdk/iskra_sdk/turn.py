@@ -61,6 +61,8 @@ class Turn(Protocol):
     principal: Principal
     agent: str
     """Name of the agent that runs now."""
+    voice: str
+    """Name of the voice that answers are given in; empty without one."""
     input: Message
     """The user's message that began the turn."""
     messages: MutableSequence[Message]

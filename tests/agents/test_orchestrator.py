@@ -49,10 +49,15 @@ class OnlyOrchestrator:
 
 
 async def route(
-    text: str, *, model: ScriptedModel | None = None, answers: tuple[str, ...] = (), **settings: object
+    text: str,
+    *,
+    model: ScriptedModel | None = None,
+    answers: tuple[str, ...] = (),
+    voice: str = "",
+    **settings: object,
 ) -> str:
     async with PluginHarness.open(OnlyOrchestrator(**settings), model=model) as harness:
-        return (await harness.ask("orchestrator", text, answers=answers)).text
+        return (await harness.ask("orchestrator", text, answers=answers, voice=voice)).text
 
 
 def says(agent: str, confidence: str = "high") -> ScriptedModel:
@@ -169,3 +174,27 @@ def test_a_new_subject_is_not_held_back_by_an_old_one() -> None:
     message = Message.user("read README.md")
     history = [Message.user("Fix the parser"), message]
     assert Orchestrator().choose(message, history, BUILT_IN, RoutingContext()).agent == "ask"
+
+
+async def test_who_picked_a_voice_came_to_talk_and_is_not_asked_who_should_answer() -> None:
+    assert await route(UNCLEAR, voice="kain") == "ask answers"
+    assert await route("write a unit test for parse_date", voice="kain") == "coder answers"
+
+
+class Ignoring(Router):
+    """Takes another agent for the likeliest, on weak evidence."""
+
+    def _chances(self, text: str, agents: Sequence[AgentCard]) -> dict[str, float] | None:
+        return {agent.name: {"perturber": 0.4, "debug": 0.3}.get(agent.name, 0.1) for agent in agents}
+
+
+async def test_weak_evidence_for_another_agent_does_not_beat_the_built_in_ones() -> None:
+    class Plugin:
+        @hookimpl
+        def register_agents(self) -> list[Agent]:
+            settings = AgentsSettings(asks_when_unsure=False)
+            names = ("perturber", "ask", "coder", "architect", "debug")
+            return [Orchestrator(Ignoring(ManualClock()), settings), *(Named(name) for name in names)]
+
+    async with PluginHarness.open(Plugin()) as harness:
+        assert (await harness.ask("orchestrator", UNCLEAR)).text == "debug answers"

@@ -17,6 +17,7 @@ from iskra_voices.activation import coordination_of
 from iskra_voices.catalogue import VoiceCatalogue
 from iskra_voices.choice import Signals, activation_level, forbidden, speaking_score
 from iskra_voices.conversation_readings import ConversationReadings
+from iskra_voices.definitions.iskra import attributes
 from iskra_voices.ensemble import Ensemble, Task
 from iskra_voices.mending import Judged
 from iskra_voices.policy import Policy
@@ -144,7 +145,12 @@ class Collaboration:
         coordination = coordination_of(session_id, record)
         if session_id:
             await self._records.save(session_id)
-            data = {**coordination.model_dump(mode="json"), "collaboration_id": collaboration_id, "status": status}
+            data = {
+                **coordination.model_dump(mode="json"),
+                "collaboration_id": collaboration_id,
+                "status": status,
+                **_figures(course, succeeded=status == "completed"),
+            }
             event_type = f"{self._context.name}.coordination"
             await self._context.events.publish(
                 Event(event_type, data, session_id=SessionId(session_id), at=self._context.clock.now())
@@ -332,3 +338,21 @@ def _resolution(conflict: Conflict, closing: str, heard: Mapping[str, str]) -> s
         if all(name in low for name in conflict.voices):
             return sentence
     return ""
+
+
+def _figures(course: _Course, *, succeeded: bool) -> dict[str, object]:
+    """Return how well the voices worked together, for whoever sums it up.
+
+    ``efficiency`` is the share of contributions whose points the synthesis names, ``conflicts_resolved`` the share of
+    conflicts that it speaks of; each is there only where there was something to count.
+    """
+    figures: dict[str, object] = {"succeeded": succeeded}
+    closing = course.synthesis.text if course.synthesis is not None else ""
+    if course.given:
+        useful = sum(attributes(closing, each.voice_type, each.text) for each in course.given)
+        figures["efficiency"] = round(useful / len(course.given), 4)
+    if course.conflicts:
+        figures["conflicts_resolved"] = round(
+            sum(bool(each.resolution) for each in course.conflicts) / len(course.conflicts), 4
+        )
+    return figures

@@ -193,7 +193,7 @@ class _Pace:
         self._at = asyncio.get_running_loop().time()
 
     async def wait(self) -> None:
-        """Return when the next message may be read."""
+        """Return when a message that was read may be obeyed, and the next one read."""
         now = asyncio.get_running_loop().time()
         self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1.0
         self._at = now
@@ -233,11 +233,12 @@ class _Connection:
     async def _read(self) -> None:
         mistakes = 0
         while True:
-            await self._pace.wait()
             message = await self._exchange.receive()
             if message["type"] == "websocket.disconnect":
                 self._is_closed = True
                 return
+            # Only now: a socket that is silent must take nothing from the others, e.g. when all of them resume at once.
+            await self._pace.wait()
             text = message.get("text")
             if text is None:
                 await self._close(_UNSUPPORTED, "send text")

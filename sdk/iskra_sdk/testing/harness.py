@@ -181,6 +181,7 @@ class PluginHarness:
         answers: Sequence[str] = (),
         approve: Approver | None = None,
         principal: Principal = TESTER,
+        voice: str = "",
     ) -> FinishedTurn:
         """Send a message to an agent and return what came of it. All turns of a harness are of one session.
 
@@ -191,6 +192,7 @@ class PluginHarness:
             answers: What the user answers to the agent's questions, in order.
             approve: Instead of the harness's own.
             principal: Whose turn it is.
+            voice: Name of the voice that was picked.
         """
         if agent not in self.agents:
             raise ToolError(
@@ -208,6 +210,7 @@ class PluginHarness:
             messages=[*history, message],
             contexts=self._contexts,
             session_id=self._session_id,
+            voice=voice,
         )
         finished = await turn.finish(self.agents[agent])
         if finished.context is not None:
