@@ -19,7 +19,7 @@ async def start(parts: ChaosParts) -> None:
     """Read what was kept, then watch in a task that ends with the plugin."""
     await parts.choices.load()
     for process in await parts.journal.load():
-        parts.context.logger.info("chaos process was interrupted by a restart", extra={"process": process.id})
+        parts.context.logger.info("chaos process was interrupted by a restart", extra={"process_id": process.id})
     await parts.stop.load()
     await parts.balancing.load()
     await parts.overview.load()

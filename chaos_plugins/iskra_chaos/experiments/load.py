@@ -71,6 +71,11 @@ class LoadRun:
         return self._finished.is_set()
 
     @property
+    def spec(self) -> Load:
+        """What is sent."""
+        return self._load
+
+    @property
     def experiment_sessions(self) -> Sequence[str]:
         """Sessions of the experiment arm, when whole sessions are split."""
         return sorted(self._experiment_sessions)

@@ -7,16 +7,17 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Arm
+from iskra_chaos.experiments.extension import Arm, FaultSpec
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
+from iskra_chaos.experiments.pairwise_faults import PairwiseFaults
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.samples import ArmSamples, compare
 from iskra_chaos.experiments.statistics import rule_of_three
@@ -41,6 +42,7 @@ __all__ = [
     "misplaced_messages",
     "p99",
     "p99_ratio",
+    "pairwise_faults",
     "requests_of_arm",
     "retries_per_request",
     "seconds_until",
@@ -389,6 +391,67 @@ def verdict_of(journal: str) -> str:
     return Journal.read(Path(journal)).verdict
 
 
+async def pairwise_faults(
+    run_context: RunContext,
+    faults: Sequence[Mapping[str, Any]],
+    size: int = 4,
+    seconds: float = 5.0,
+    seed: int = 0,
+    model: str | None = None,
+    folder: str = "",
+) -> dict[str, Any]:
+    """Let every pair of some faults act together under the load, and look after each round what is broken.
+
+    What is looked at: turns complete again within 10 s, every failed request has a typed error, and of the acknowledged
+    messages none is lost or doubled. The result is ``{"pairwise": {...}}`` with ``rounds``, ``pairs``, ``observed`` by
+    fault, faults that were ``unseen``, and ``broken``: the smallest experiments that showed something.
+
+    Args:
+        run_context: Given by the runner.
+        faults: As in the extension's ``faults``; without times of their own.
+        size: Faults of one round.
+        seconds: Of one round.
+        seed: Decides which faults act in which round.
+        model: Who answers.
+        folder: Where experiments that reproduce what broke are written; none by default.
+    """
+    lost = doubled = 0
+
+    async def look() -> list[str]:
+        nonlocal lost, doubled
+        found = []
+        try:
+            await _turn_completes_again(run_context, model)
+        except ActivityError as exc:
+            found.append(exc.message)
+        lost_before, lost = lost, (await lost_messages(run_context))["status"]
+        doubled_before, doubled = doubled, await duplicated_messages(run_context)
+        if lost > lost_before:
+            found.append(f"{lost - lost_before} acknowledged messages are lost")
+        if doubled > doubled_before:
+            found.append(f"{doubled - doubled_before} messages are there twice")
+        return found
+
+    specs = [FaultSpec.model_validate(fault) for fault in faults]
+    if len(specs) < 2 or size < 2:
+        raise ActivityError("Pairs need at least two faults, and rounds of at least two.")
+    pairs = PairwiseFaults(run_context, look, seconds)
+    return {"pairwise": await pairs.run(specs, size, seed, Path(folder) if folder else None)}
+
+
+async def _turn_completes_again(run_context: RunContext, model: str | None, within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            await chat_turn_completes(run_context, model=model)
+        except ActivityError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.25)
+        else:
+            return
+
+
 async def websocket_storm(
     run_context: RunContext,
     clients: int = 1000,
@@ -396,6 +459,7 @@ async def websocket_storm(
     turns: int = 20,
     text: str = "Say yes.",
     model: str | None = None,
+    settle: float = 0.0,
     within: float = 30.0,
 ) -> dict[str, Any]:
     """Let WebSocket clients follow sessions while turns run in them; the faults are those of the experiment.
@@ -411,6 +475,7 @@ async def websocket_storm(
         turns: Of each session.
         text: Of each message.
         model: Who answers.
+        settle: Seconds between the last connection and the first turn; a server may slow down whoever sends much.
         within: Seconds after the last turn until every client must have everything.
     """
     from iskra_chaos.experiments.socket_storm import storm
@@ -423,6 +488,7 @@ async def websocket_storm(
         turns=turns,
         text=text,
         model=model,
+        settle=settle,
         within=within,
     )
     return {"storm": figures}

@@ -93,6 +93,7 @@ async def storm(
     turns: int,
     text: str,
     model: str | None,
+    settle: float,
     within: float,
 ) -> dict[str, Any]:
     """Let clients follow sessions while turns run in them, and return how they got over losing their connections.
@@ -105,6 +106,7 @@ async def storm(
         turns: Of each session, one after the other.
         text: Of each message.
         model: Who answers.
+        settle: Seconds between the last connection and the first turn.
         within: Seconds after the last turn until every client must have every event.
 
     Raises:
@@ -122,6 +124,7 @@ async def storm(
             async with asyncio.timeout(120):
                 for each in crowd:
                     await each.is_following.wait()
+            await asyncio.sleep(settle)
             failed_turns = sum(await asyncio.gather(*(_talk(client, session, turns, text, model) for session in ids)))
             wanted = {session: await _durable_events(client, session) for session in ids}
             with suppress(TimeoutError):

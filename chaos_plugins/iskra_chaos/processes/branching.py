@@ -88,7 +88,7 @@ class Branching:
         try:
             text, reason, record = await asyncio.to_thread(_chosen, branches, answers, asked)
         except Exception:
-            logger.exception("judging branches failed", extra={"process": session.process.id})
+            logger.exception("judging branches failed", extra={"process_id": session.process.id})
             text, reason, record = base.text, base.finish_reason, []
         return Settled(text, reason, usage if usage.total_tokens else None, len(branches), record)
 

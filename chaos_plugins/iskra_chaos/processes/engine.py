@@ -143,7 +143,7 @@ class ChaosEngine:
         try:
             conversation = await self.measuring.conversation(SYSTEM, process.session_id)
         except Exception:  # it is over all the same: gone with its session, or the store is away
-            logger.info("session was not measured at the end", extra={"process": process.id}, exc_info=True)
+            logger.info("session was not measured at the end", extra={"process_id": process.id}, exc_info=True)
             return session.conversation.turn
         process.metrics_after = dict(conversation.readings)
         return conversation.turn
@@ -158,7 +158,7 @@ class ChaosEngine:
         try:
             await self.choices.change(process.session_id, **ended)
         except Exception:
-            logger.warning("end of an operation was not kept", extra={"process": process.id}, exc_info=True)
+            logger.warning("end of an operation was not kept", extra={"process_id": process.id}, exc_info=True)
         await self._telling.process("chaos_completed", process, reason=reason)
 
     async def abort(self, process: ChaosProcess, reason: str) -> None:

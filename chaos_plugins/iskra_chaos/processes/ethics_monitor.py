@@ -60,7 +60,7 @@ class EthicsMonitor:
         try:
             await self._look_at(session)
         except Exception:
-            logger.exception("ethics monitor failed", extra={"process": session.process.id})
+            logger.exception("ethics monitor failed", extra={"process_id": session.process.id})
             await self._engine.end(session, ProcessStatus.ABORTED, "the ethics monitor could not look at it")
 
     async def _look_at(self, session: PerturbedSession) -> None:
@@ -116,10 +116,10 @@ class EthicsMonitor:
 
 def paradox_hurts(before: Mapping[str, float], now: Mapping[str, float]) -> str:
     """Return why a paradox has to end: pain rose, or trust fell, too much since it began; empty if neither did."""
-    pain = now.get("pain", 0.0) - before.get("pain", 0.0)
+    pain = round(now.get("pain", 0.0) - before.get("pain", 0.0), 6)
     if pain >= _PAIN_ROSE:
         return f"Pain rose by {pain:.2f} since the paradox began."
-    trust = before.get("trust", 0.0) - now.get("trust", before.get("trust", 0.0))
+    trust = round(before.get("trust", 0.0) - now.get("trust", before.get("trust", 0.0)), 6)
     if trust >= _TRUST_FELL:
         return f"Trust fell by {trust:.2f} since the paradox began."
     return ""

@@ -79,7 +79,7 @@ class ProcessJournal:
         try:
             await self.write(process)
         except Exception:
-            logger.warning("chaos process was not written", extra={"process": process.id}, exc_info=True)
+            logger.warning("chaos process was not written", extra={"process_id": process.id}, exc_info=True)
             self._unwritten.add(process.id)
             return
         self._unwritten.discard(process.id)

@@ -146,17 +146,17 @@ class Speaking:
         await self._noted(session, request, settled.text, 0)
 
     def _failed(self, session: PerturbedSession, error: Exception) -> None:
-        logger.warning("perturbed call failed", extra={"process": session.process.id, "error": type(error).__name__})
+        logger.warning("perturbed call failed", extra={"process_id": session.process.id, "error": type(error).__name__})
         try:
             self._note_failure(session, error)
         except Exception:
-            logger.exception("noting a failure failed", extra={"process": session.process.id})
+            logger.exception("noting a failure failed", extra={"process_id": session.process.id})
 
     async def _noted(self, session: PerturbedSession, request: LLMRequest, text: str, left_out: int) -> None:
         try:
             await self._note(session, request, text, left_out)
         except Exception:
-            logger.exception("measuring an answer failed", extra={"process": session.process.id})
+            logger.exception("measuring an answer failed", extra={"process_id": session.process.id})
 
 
 def _notice(session: PerturbedSession, perturbation: Perturbation, chunk: LLMChunk) -> tuple[LLMChunk, ...]:
