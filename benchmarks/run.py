@@ -23,6 +23,7 @@ PARTS = {
     "conversation_metrics": "Conversation metrics: stale, drifting, and how fast",
     "fault_points": "Fault points",
     "voices": "Voices: coordination and turns",
+    "chaos_operations": "Chaos operations: start, stop, and circling tools",
     "sift_analysis": "SIFT blocks: building, analysis, injection",
 }
 
