@@ -151,6 +151,10 @@ class ChaosProcess(BaseModel):
             update={
                 "changes": [],
                 "intermediate_results": [],
+                "ethical_approvals": [
+                    approval.model_copy(update={"concerns": [], "modifications_applied": []})
+                    for approval in self.ethical_approvals
+                ],
                 "chaos_metrics": self.chaos_metrics.model_copy(update={"emergence_indicators": []}),
             }
         )
