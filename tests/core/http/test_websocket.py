@@ -272,3 +272,15 @@ async def test_frames_that_break_the_protocol_close_the_socket(server: Server, f
         assert struct.unpack("!H", answer[place + 2 : place + 4])[0] == code
     else:
         assert len(frames[0]) > 50_000
+
+
+async def test_silent_sockets_take_nothing_from_those_that_speak(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MESSAGES_AT_ONCE", 4.0)
+    monkeypatch.setattr(module, "MESSAGES_PER_SECOND", 0.001)
+    sockets = [await opened(server) for _ in range(5)]
+    for socket in sockets[1:]:
+        assert (await ask(socket, type="ping"))["type"] == "pong"
+    for socket in sockets:
+        await socket.close()
