@@ -97,7 +97,9 @@ class Balancing:
             contradictions=int(readings["contradiction"] > 0),
         )
         is_loose = balance.tension < balance.controller.set_point
-        may_act = not (choices.stopped or self.is_frozen or self._engine.in_force.stopped_because)
+        may_act = not (
+            choices.stopped or choices.crisis_left or self.is_frozen or self._engine.in_force.stopped_because
+        )
         may_act = may_act and (is_loose or opens_gate(circumstances))
         wanted = balance.controller.step(
             balance.tension, may_act=may_act, confidence=min(1.0, balance.turns / 6), scale=balance.gain.scale

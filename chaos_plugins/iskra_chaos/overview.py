@@ -1,5 +1,6 @@
 """The figures for people who watch the server: the specification's dashboard, each of them measured."""
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -108,8 +109,8 @@ class Overview:
 
     # Once a second ---------------------------------------------------------------------------------------------------
 
-    def tick(self) -> list[Alert]:
-        """Note the levels of now, and return the alerts that begin or end."""
+    async def tick(self) -> list[Alert]:
+        """Note the levels of now, and return the alerts that begin or end; others run between sessions."""
         self._levels.append(_Level(self._clock.now(), self.chaos_level, self.stability_level))
         found = []
         at = self._clock.monotonic()
@@ -121,6 +122,7 @@ class Overview:
                 "stability_trend": trend,
             }
             found += self._alerts.observe(metrics, at=at, labels={"session_id": session_id})
+            await asyncio.sleep(0)
         rate = self.voice_coordination().collaboration_success_rate
         if rate is not None:
             found += self._alerts.observe({"coordination_success_rate": rate}, at=at)

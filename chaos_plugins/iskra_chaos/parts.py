@@ -39,8 +39,8 @@ from iskra_sdk.plugin_context import PluginContext
 logger = logging.getLogger(__name__)
 
 _SENSITIVE_PAIN = 0.5
-_IN_PLACE = 2.0
-"""Seconds the start of an operation waits for its interceptors; they follow later where the host is busy."""
+_PATIENCE = 2.0
+"""Seconds that a start waits for its interceptors; they follow later where the host is busy."""
 
 
 class ChaosParts:
@@ -97,7 +97,7 @@ class ChaosParts:
             measuring=self.measuring,
             preparing=Preparing(self.context.clock, self.measuring, self._admission),
             telling=self.telling,
-            in_place=self._in_place,
+            in_place=self.in_place,
             later=self._later,
             is_enabled=self.settings.creative,
         )
@@ -184,11 +184,11 @@ class ChaosParts:
 
     async def _follow_soon(self) -> None:
         try:
-            await self.interceptors_follow()
+            await self._follow()
         except IskraError:
             logger.warning("interceptors were not taken again", exc_info=True)
 
-    async def interceptors_follow(self) -> None:
+    async def _follow(self) -> None:
         """Have the interceptors taken again if they are not those of now; when this returns they are."""
         wanted = self._changes
         async with self._following:
@@ -197,10 +197,11 @@ class ChaosParts:
                 await self.context.refresh()
                 self._followed = taken
 
-    async def _in_place(self) -> None:
+    async def in_place(self) -> None:
+        """Wait until the interceptors are those of now, but not for ever: another plugin may be loading."""
         try:
-            async with asyncio.timeout(_IN_PLACE):
-                await self.interceptors_follow()
+            async with asyncio.timeout(_PATIENCE):
+                await self._follow()
         except TimeoutError:
             logger.warning("interceptors are late: the host is busy with other plugins")
 

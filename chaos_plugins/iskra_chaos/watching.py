@@ -55,7 +55,7 @@ async def _passed_over(job: Callable[[], Awaitable[None]], what: str) -> None:
 
 
 async def _alert(parts: ChaosParts) -> None:
-    for alert in parts.overview.tick():
+    for alert in await parts.overview.tick():
         await act_on(parts, alert)
 
 

@@ -40,7 +40,7 @@ def fault_app(parts: ChaosParts) -> FastAPI:
         principal = caller(request)
         parts.clearing.clear_fault(principal, body)
         fault = board.add(body)
-        await parts.interceptors_follow()
+        await parts.in_place()
         await parts.context.audit(
             "fault", principal=principal, target=fault.id, data={"point": str(fault.point), "kind": fault.kind.name}
         )
@@ -75,7 +75,7 @@ def fault_app(parts: ChaosParts) -> FastAPI:
         """End a fault; one that has ended stays as it is."""
         operator(request)
         fault = board.clear(fault_id)
-        await parts.interceptors_follow()
+        await parts.in_place()
         return FaultLease.of(fault)
 
     return app

@@ -65,14 +65,7 @@ class PerturbationAgent(Agent):
         match asked.wish:
             case "start":
                 arguments = {"operation": asked.operation, "intensity": asked.intensity, "words": words}
-                result = await turn.call_tool("perturb", arguments)
-                yield result.content
-                if not result.is_error:
-                    yield (
-                        "\n\nДействует со следующего ответа. Вернуть: «верни как было»."
-                        if speaks_russian
-                        else '\n\nIt acts from the next answer on. To undo: "put it back".'
-                    )
+                yield (await turn.call_tool("perturb", arguments)).content
             case "show":
                 yield (await turn.call_tool("show_perturbations", {"words": words})).content
             case "undo":

@@ -39,7 +39,8 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         except (BadInputError, ConflictError, PermissionDeniedError) as error:
             raise ToolError(f"{error.message} {error.mend}".strip()) from error
         await engine().choices.change(context.session_id, opt_in=True, stopped=False)
-        return _told(process, language_of(words) == "ru")
+        speaks_russian = language_of(words) == "ru"
+        return f"{_told(process, speaks_russian)}\n\n{_when(engine(), process, speaks_russian)}"
 
     @tool(risk="read")
     async def show_perturbations(words: str, context: ToolContext) -> str:
@@ -96,6 +97,17 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         return "noted"
 
     return (perturb, show_perturbations, take_back_perturbation, welcome_perturbations)
+
+
+def _when(engine: ChaosEngine, process: ChaosProcess, speaks_russian: bool) -> str:
+    """Return when an operation begins to act, and how to undo it."""
+    session = engine.sessions.get(process.session_id)
+    rests = session.rests if session is not None and session.process is process else 0
+    if speaks_russian:
+        begins = f"Разговор сначала отдыхает, ответов: {rests}." if rests else "Действует со следующего ответа."
+        return f"{begins} Вернуть: «верни как было»."
+    begins = f"The conversation rests first, for {rests} turns." if rests else "It acts from the next answer on."
+    return f'{begins} To undo: "put it back".'
 
 
 def _told(process: ChaosProcess, speaks_russian: bool) -> str:

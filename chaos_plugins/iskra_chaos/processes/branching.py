@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from iskra_chaos.operations import quantum_flux
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Branch, Perturbation
 from iskra_chaos.processes.perturbed_session import PerturbedSession
+from iskra_chaos.processes.streams import closed_at_end
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMRequest, Usage
 
@@ -139,7 +139,7 @@ async def _whole(request: LLMRequest, proceed: Proceed) -> Whole:
     text: list[str] = []
     reason: str | None = None
     usage: Usage | None = None
-    async with aclosing(cast("Any", await proceed(request))) as chunks:
+    async with closed_at_end(await proceed(request)) as chunks:
         async for chunk in chunks:
             text.append(chunk.text)
             reason = chunk.finish_reason or reason

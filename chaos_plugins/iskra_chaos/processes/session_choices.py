@@ -56,10 +56,12 @@ class Choices:
         """Read all that is kept; until then everybody has what everybody begins with."""
         names = SessionChoices.__dataclass_fields__
         for key in await self._state.keys(_PREFIX):
+            session_id = key.removeprefix(_PREFIX)
+            before = self._known.get(session_id)
             kept = await self._state.get(key)
-            if isinstance(kept, Mapping):
+            if isinstance(kept, Mapping) and self._known.get(session_id) is before:  # not changed while it was read
                 found = {name: value for name, value in kept.items() if name in names}
-                self._known[key.removeprefix(_PREFIX)] = SessionChoices(**found)
+                self._known[session_id] = SessionChoices(**found)
 
     def of(self, session_id: str) -> SessionChoices:
         """Return a session's choices."""

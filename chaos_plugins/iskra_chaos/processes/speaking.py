@@ -3,12 +3,12 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, cast
 
 from iskra_chaos.operations.perturbation import Perturbation, instructed
 from iskra_chaos.processes.branching import Branching
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
+from iskra_chaos.processes.streams import closed_at_end
 from iskra_metrics.distress import in_crisis
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMChunk, LLMRequest
@@ -64,7 +64,7 @@ class Speaking:
                     yield chunk
             if has_answered:
                 return
-        async with aclosing(cast("Any", await proceed(request))) as plain:
+        async with closed_at_end(await proceed(request)) as plain:
             async for chunk in plain:
                 yield chunk
 
@@ -92,7 +92,7 @@ class Speaking:
         try:
             changed = self._request(perturbation, request)
             left_out = sum(message.id in perturbation.replaced for message in request.messages if message.id)
-            async with aclosing(cast("Any", await proceed(changed))) as chunks:
+            async with closed_at_end(await proceed(changed)) as chunks:
                 async for chunk in chunks:
                     has_begun = has_begun or bool(chunk.text or chunk.tool_calls)
                     if not has_begun and not chunk.reasoning:

@@ -1,6 +1,8 @@
 """The life of an operation: journal first, leases, restarts, deleted sessions, two at once."""
 
 import asyncio
+import gc
+import weakref
 from datetime import UTC, datetime
 
 import pytest
@@ -218,6 +220,15 @@ async def test_a_restart_aborts_what_ran_and_knows_what_was_chosen() -> None:
         assert (await later.start(session_id, "micro_disturbance")).status in ("active", "initiated")
     async with stage(store=store) as last:
         assert not any(each.is_running for each in last.parts.journal.all())
+
+
+async def test_a_generation_that_is_gone_takes_no_memory() -> None:
+    async with stage(ANSWER) as given:
+        await given.start(await given.session(), "micro_disturbance")
+        gone = weakref.ref(given.parts)
+    del given
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("end", ["none", "abort", "complete", "settle", "rest"])

@@ -122,6 +122,35 @@ async def test_a_plugin_that_goes_in_the_middle_of_an_answer_lets_it_end() -> No
         assert await later.answer(later.request(session_id)) == PLAIN
 
 
+class BareStream:
+    """The least that is a stream: it cannot be closed."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = list(texts)
+
+    def __aiter__(self) -> "BareStream":
+        return self
+
+    async def __anext__(self) -> LLMChunk:
+        if not self._texts:
+            raise StopAsyncIteration
+        return LLMChunk(text=self._texts.pop(0))
+
+
+@pytest.mark.parametrize("operation", ["micro_disturbance", "quantum_flux"])
+async def test_streams_of_other_plugins_need_not_be_closable(operation: str) -> None:
+    async with stage() as given:
+        session_id = await given.session()
+        await given.start(session_id, operation, 0.2)
+        (interceptor,) = given.interceptors(Point.LLM_STREAM)
+
+        async def proceed(request: LLMRequest) -> BareStream:
+            return BareStream("One ", "two.")
+
+        chunks = [chunk async for chunk in interceptor.around(given.request(session_id), proceed)]
+        assert "".join(chunk.text for chunk in chunks) == "One two."
+
+
 async def test_a_crisis_is_answered_plainly_even_before_the_event_arrives() -> None:
     async with stage(PLAIN) as given:
         session_id = await given.session()
