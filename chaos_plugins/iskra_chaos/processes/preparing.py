@@ -18,6 +18,7 @@ from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus, Transition
 from iskra_sdk.clock import Clock
+from iskra_sdk.errors import IskraError
 from iskra_sdk.principal import Principal
 
 
@@ -76,7 +77,13 @@ class Preparing:
             self._admission.facts, session_id, conversation, request=wish.request, is_asked_for=wish.is_asked_for
         )
         seed = secrets.randbits(63) if wish.seed is None else wish.seed
-        perturbation = await self._planned(wish, conversation, wish.intensity, seed)
+        senseless: IskraError | None = None
+        try:
+            perturbation = await self._planned(wish, conversation, wish.intensity, seed)
+        except IskraError as error:
+            if not facts.in_crisis:
+                raise
+            senseless, perturbation = error, Perturbation(turns=1)  # the ethics check refuses, and says where help is
         asked = Operation(
             operation_type=wish.operation_type,
             form="creative",
@@ -107,6 +114,8 @@ class Preparing:
         cleared = await self._admission.cleared(
             process, asked, conversation, accept_modifications=wish.accept_modifications
         )
+        if senseless is not None:
+            raise senseless
         if cleared.intensity != wish.intensity:
             process.intensity = cleared.intensity
             perturbation = await self._planned(wish, conversation, cleared.intensity, seed)

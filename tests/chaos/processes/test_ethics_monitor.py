@@ -42,6 +42,16 @@ async def test_after_a_crisis_nothing_starts_and_no_fault_touches_the_session_un
         assert (await given.start(session_id, "micro_disturbance", 0.2)).status == "active"
 
 
+@pytest.mark.parametrize("operation", ["pattern_break", "paradox_generation", "fire_reset", "emergent_stimulation"])
+async def test_a_person_in_a_crisis_is_told_where_help_is_whatever_they_ask_for(operation: str) -> None:
+    async with stage() as given:
+        session_id = await given.session(turns=[("My doctor doubled the dosage and I want to kill myself.", "")])
+        with pytest.raises(PermissionDeniedError) as refused:
+            await given.start(session_id, operation)
+        assert refused.value.facts["help"]
+        assert not given.parts.engine.sessions
+
+
 async def test_the_sweep_ends_what_hurts_within_five_seconds_of_the_reading() -> None:
     async with stage(ANSWER) as given:
         session_id = await given.session()
