@@ -194,8 +194,9 @@ async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]
         path: A route that lists what was received; without one the messages of the load's sessions are read.
         at: Where the answer of that route has the ``${message}`` of each request.
     """
-    counts = Counter(await _received(run_context, path, at))
+    # Taken down first: what is acknowledged while the server is being read is not looked for.
     sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
+    counts = Counter(await _received(run_context, path, at))
     lost = [message for message in sent if not counts[message]]
     bound = len(lost) / len(sent) if lost else rule_of_three(len(sent))
     return {"status": len(lost), "acknowledged": len(sent), "upper_bound": bound, "examples": lost[:10]}
@@ -203,8 +204,8 @@ async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]
 
 async def duplicated_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:
     """Return how many acknowledged messages the server has more than once; arguments as in ``lost_messages``."""
-    counts = Counter(await _received(run_context, path, at))
     sent = [message for messages in _load(run_context).acknowledged.values() for message in messages]
+    counts = Counter(await _received(run_context, path, at))
     return sum(counts[message] > 1 for message in sent)
 
 

@@ -118,7 +118,7 @@ def proving_ground(
     *,
     model: ScriptedModel | None = None,
     plugins: Mapping[str, str] | None = None,
-    breaker_rest: float = 60.0,
+    breaker_rest: float = 1.0,
     primary_url: str = "",
     port: int = 0,
 ) -> Iterator[ProvingGround]:

@@ -7,12 +7,45 @@ holds. ``benchmarks/resilience.py`` runs them in full.
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from chaos.resilience.proving_ground import Outcome, ProvingGround, free_port, proving_ground, started_again
 from chaos.resilience.scripted_model import ScriptedModel
 from chaos.resilience.switchable_proxy import switchable_proxy
 from fake_upstream import fake_upstream
+from iskra_chaos.experiments.allow_list import AllowList
+from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.errors import ActivityRefusedError
+from iskra_chaos.experiments.program import SHIPPED, main
+from iskra_chaos.experiments.runner import Runner
 
+FILES = sorted(SHIPPED.glob("*.yaml"))
 PATIENT = {"opens_within": 60, "closes_within": 60}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_shipped_experiment_may_run(file: Path) -> None:
+    experiment = Experiment.from_file(file)
+    assert experiment.title.startswith(f"{file.stem.split('-')[0].upper()} ")
+    assert experiment.description
+    with_programs = AllowList(hosts=["127.0.0.1:8474"], processes=True)
+    Runner("http://127.0.0.1:8700", "t", allow=with_programs, environment={}).load(experiment)
+
+
+def test_each_experiment_of_the_list_is_there() -> None:
+    assert {file.stem.split("-")[0] for file in FILES} == {f"r{number}" for number in range(1, 12)}
+
+
+def test_programs_are_started_with_permission_alone() -> None:
+    for name in ("r7-killed-server", "r11-killed-runner"):
+        with pytest.raises(ActivityRefusedError):
+            Runner("http://127.0.0.1:8700", "t", environment={}).load(Experiment.from_file(SHIPPED / f"{name}.yaml"))
+
+
+def test_they_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [f"R{number}" for number in range(1, 12)]
 
 
 def check(outcome: Outcome, *, seen: int = 1) -> None:
@@ -66,7 +99,16 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged(tmp_path: Path) ->
 
 
 def test_dropped_sockets_take_up_where_they_were(ground: ProvingGround) -> None:
-    values = {"clients": 40, "sessions": 4, "turns": 6, "healthy": 60, "dropped": 10, "slowest": 30, "busiest": 1}
+    values = {
+        "clients": 40,
+        "sessions": 4,
+        "turns": 6,
+        "settle": 0,
+        "healthy": 60,
+        "dropped": 10,
+        "slowest": 30,
+        "busiest": 1,
+    }
     outcome = ground.run("r8-socket-storm", values=values)
     check(outcome, seen=20)
     assert outcome.outputs()["storm"]["storm"]["clients_hit"] >= 20
@@ -81,3 +123,11 @@ def test_a_store_in_trouble_refuses_writes_by_name(ground: ProvingGround) -> Non
     written = outcome.outputs()["write"]
     assert written["refused"].keys() == {"store_unavailable", "storage_full"}
     assert written["written"]
+
+
+def test_no_pair_of_faults_breaks_a_promise(ground: ProvingGround) -> None:
+    outcome = ground.run("r10-pairs-of-faults", values={"clients": 6, "round": 0.5, "together": 9})
+    assert outcome.verdict == "held", outcome.printed
+    pairs = outcome.outputs()["every pair"]["pairwise"]
+    assert pairs["pairs"] == 66
+    assert len(pairs["observed"]) == 12
