@@ -13,7 +13,7 @@ from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
 from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.telling import Telling
 from iskra_sdk.clock import Clock
-from iskra_sdk.errors import BadInputError, ConflictError, IskraError, PermissionDeniedError
+from iskra_sdk.errors import BadInputError, ConflictError, IskraError, PermissionDeniedError, StoreError
 from iskra_sdk.principal import SYSTEM, Principal
 
 logger = logging.getLogger(__name__)
@@ -237,8 +237,11 @@ class ChaosEngine:
         if session is not None:
             self.in_force.end(session, ProcessStatus.ABORTED, "the session was deleted")
         self.measuring.forget(session_id)
-        await self.journal.forget_session(session_id)
-        await self.choices.forget(session_id)
+        for forget in (self.journal.forget_session, self.choices.forget):
+            try:
+                await forget(session_id)
+            except StoreError:  # what is left is harmless: no session has this id again
+                logger.warning("session was not forgotten", extra={"session_id": session_id}, exc_info=True)
 
     def _of(self, process: ChaosProcess) -> PerturbedSession | None:
         session = self.in_force.sessions.get(process.session_id)

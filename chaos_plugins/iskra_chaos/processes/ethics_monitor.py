@@ -11,6 +11,7 @@ from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
 from iskra_chaos.processes.telling import Telling
 from iskra_metrics.distress import in_crisis
+from iskra_sdk.errors import StoreError
 from iskra_sdk.event import Severity
 from iskra_sdk.message import Message
 
@@ -41,14 +42,20 @@ class EthicsMonitor:
         if in_crisis(text):
             await self._engine.abort_in(session_id, "the user may be in a crisis")
             await self._alert(session_id, _CRISIS, "The user may be in a crisis.")
-            await self._engine.choices.change(session_id, crisis_left=CALM_MESSAGES)
+            await self._remember(session_id, CALM_MESSAGES)
             return
         if left:
-            await self._engine.choices.change(session_id, crisis_left=left - 1)
+            await self._remember(session_id, left - 1)
         session = self._engine.in_force.held(session_id)
         if session is not None:
             session.hear([Message.user(text)])
             await self.look_at(session)
+
+    async def _remember(self, session_id: str, left: int) -> None:
+        try:
+            await self._engine.choices.change(session_id, crisis_left=left)
+        except StoreError:  # it counts all the same until a restart
+            logger.warning("crisis was not written down", extra={"session_id": session_id}, exc_info=True)
 
     async def sweep(self) -> None:
         """Look at everything that acts."""

@@ -66,6 +66,17 @@ async def test_the_sweep_ends_what_hurts_within_five_seconds_of_the_reading() ->
         assert "vulnerability" in process.history[-1].reason
 
 
+async def test_a_crisis_is_heard_while_the_store_is_away() -> None:
+    async with stage(ANSWER) as given:
+        session_id = await given.session()
+        process = await given.start(session_id, "pattern_break")
+        given.store.is_down = True
+        await said(given, session_id, CRISIS)
+        assert process.status == "aborted"
+        assert given.parts._is_sensitive(session_id)
+        await given.publish("session.deleted", session_id)
+
+
 async def test_harmless_messages_end_nothing() -> None:
     async with stage(*[ANSWER] * 4) as given:
         session_id = await given.session()
