@@ -16,7 +16,7 @@ def call_print(
     tools: Iterable[Tool],
     model: str,
     parameters: Mapping[str, object],
-) -> dict[str, str]:
+) -> dict[str, object]:
     """Return a fingerprint of what an agent itself decides of a model call.
 
     What the kernel adds (rules, the voice, the choice of old messages) is not part of it, nor is the conversation where
@@ -30,12 +30,12 @@ def call_print(
         parameters: The agent's and the call's own.
 
     Returns:
-        Part → text; a digest where the part can be long.
+        Part → text, a digest where the part can be long; for the tools a digest of each by name.
     """
     return {
         "model": model,
         "system prompt": _digest(prompt),
-        "tools": _digest(sorted((tool.spec.wire for tool in tools), key=str)),
+        "tools": {tool.name: _digest(tool.spec.wire) for tool in tools},
         "parameters": _digest(sorted(parameters.items())),
         "messages": "" if messages is None else _digest([message.wire for message in messages]),
     }
@@ -45,8 +45,17 @@ def _digest(value: object) -> str:
     return hashlib.blake2b(to_json(value, fallback=str), digest_size=8).hexdigest()
 
 
-def changed_parts(before: object, now: Mapping[str, str]) -> list[str]:
-    """Return the parts that are not what they were; none where nothing was recorded."""
+def changed_parts(before: object, now: Mapping[str, object]) -> list[str]:
+    """Return the parts that are not what they were; none where nothing was recorded.
+
+    A tool that was not offered then makes no difference: the recorded answer could not know of it.
+    """
     if not isinstance(before, Mapping):
         return []
-    return [part for part, value in now.items() if part in before and before[part] != value]
+    return [part for part, value in now.items() if part in before and not _is_same(before[part], value)]
+
+
+def _is_same(before: object, now: object) -> bool:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return all(now.get(name) == digest for name, digest in before.items())
+    return before == now

@@ -338,7 +338,9 @@ class RunningTurn:
             raise
         self._record_answer(index, place, builder.build(), target, asked)
 
-    def _record_answer(self, index: int, place: int, built: LLMAnswer, target: str, asked: Mapping[str, str]) -> None:
+    def _record_answer(
+        self, index: int, place: int, built: LLMAnswer, target: str, asked: Mapping[str, object]
+    ) -> None:
         """Collect a model step; ``place`` 0 is outside the conversation."""
         message = _clean(built.message)
         if place:
@@ -371,7 +373,7 @@ class RunningTurn:
         tools: Sequence[str] | None,
         model: str | None,
         parameters: Mapping[str, object] | None,
-    ) -> tuple[LLMRequest, Mapping[str, str]]:
+    ) -> tuple[LLMRequest, Mapping[str, object]]:
         agent, voice = self._agent, self._voice if messages is None else None
         own_prompt = system = agent.system_prompt(self) if prompt is None else prompt
         if self.tools:

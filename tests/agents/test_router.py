@@ -187,3 +187,11 @@ def test_the_context_keeps_the_newest_few() -> None:
     assert context.modified_files == ["3.py", "4.py", "5.py", "6.py", "7.py"]
     assert context.last_agents == ["agent5", "agent6", "agent7"]
     assert context.open_task == "Do this"
+
+
+@pytest.mark.parametrize(
+    "text", ["Will it rain in Paris tomorrow?", "will it rain in paris tomorrow", "Какая завтра погода в Москве"]
+)
+def test_an_example_of_an_agent_goes_to_it_whatever_came_before(router: Router, text: str) -> None:
+    choice = router.choose(text, [*BUILT_IN, Weather()], failed_test())
+    assert (choice.agent, choice.level) == ("weather", Level.HIGH)

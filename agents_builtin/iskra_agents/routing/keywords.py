@@ -51,6 +51,19 @@ def mentioned(text: str, agents: Sequence[AgentCard]) -> str | None:
     return next((name.lower() for name in _MENTION.findall(text[:_LOOKED_AT]) if name.lower() in names), None)
 
 
+def example_of(text: str, agents: Sequence[AgentCard]) -> str | None:
+    """Return the one agent that names exactly this message among its examples, but for case and punctuation."""
+    if len(text) > _LOOKED_AT:
+        return None
+    wanted = _bare(text)
+    found = {agent.name for agent in agents if any(_bare(example) == wanted for example in agent.examples)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _bare(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text.lower().replace("ё", "е")) if word not in _SENTENCE_END]
+
+
 def card_evidence(text: str, agents: Sequence[AgentCard]) -> dict[str, float]:
     """Return for each agent how much its name, examples and description speak for it, from 0 up to below 1."""
     sentences = list(_sentences(_QUOTED.sub(" ", text[:_LOOKED_AT])))

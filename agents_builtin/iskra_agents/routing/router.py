@@ -10,7 +10,7 @@ from pathlib import Path
 from iskra_agents.routing.classifier import MODEL_FILE, DamagedModelError, LocalClassifier
 from iskra_agents.routing.context import RoutingContext, follows_up, is_about_a_failure, is_bare
 from iskra_agents.routing.keyword_table import DEFAULT_AGENT
-from iskra_agents.routing.keywords import card_evidence, mentioned, route
+from iskra_agents.routing.keywords import card_evidence, example_of, mentioned, route
 from iskra_agents.routing.levels import Level, level_of
 from iskra_sdk.clock import Clock
 from iskra_sdk.turn import AgentCard
@@ -113,6 +113,8 @@ class Router:
             return Choice(called, Level.HIGH, 1.0, f"the message calls @{called}")
         if len(names) == 1:
             return Choice(names[0], Level.HIGH, 1.0, "there is no other agent")
+        if (named := example_of(text, agents)) is not None:
+            return Choice(named, Level.HIGH, 0.99, "it is one of its examples")
         leans_on_the_last = follows_up(text)
         if context.last_error and leans_on_the_last and is_about_a_failure(text) and "debug" in names:
             return Choice(

@@ -23,6 +23,8 @@ _LEAST_COVERAGE = 0.5
 """A section must contain at least this share of what was asked, or it is no answer."""
 _PAGE_WEIGHTS = {"changelog.md": 0.5, "contributing.md": 0.7}
 """Pages that mention everything and explain little."""
+_NAMED_WEIGHT = 1.5
+"""Of a section whose heading is just what was asked for: "lease" before "fault lease"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,13 @@ class Handbook:
         """Search what :meth:`build` has read."""
         if self._index is None:
             return ()
-        hits = [hit for hit in self._index.search(query_of(question), limit=20) if hit.coverage >= _LEAST_COVERAGE]
+        asked = query_of(question)
+        hits = [hit for hit in self._index.search(asked, limit=20) if hit.coverage >= _LEAST_COVERAGE]
 
         def rank(number: int) -> float:
-            name = Path(self._sections[hits[number].document].path).name
-            return -hits[number].score * _PAGE_WEIGHTS.get(name, 1.0)
+            section = self._sections[hits[number].document]
+            weight = _PAGE_WEIGHTS.get(Path(section.path).name, 1.0)
+            return -hits[number].score * weight * (_NAMED_WEIGHT if _is_named(section, asked) else 1.0)
 
         return [self._sections[hits[number].document] for number in sorted(range(len(hits)), key=rank)[:limit]]
 
@@ -148,6 +152,11 @@ def split_page(text: str, *, path: str) -> Iterator[Section]:
 def plain(text: str) -> str:
     """Return a heading without Markdown's links and emphasis."""
     return _LINK.sub(r"\1", text).replace("`", "").replace("**", "")
+
+
+def _is_named(section: Section, asked: Sequence[Sequence[str]]) -> bool:
+    heading = set(terms_of(section.heading))
+    return bool(heading) and len(heading) == len(asked) and all(heading & set(group) for group in asked)
 
 
 def _terms_of_section(section: Section) -> Mapping[str, float]:
