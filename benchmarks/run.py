@@ -25,6 +25,7 @@ PARTS = {
     "voices": "Voices: coordination and turns",
     "chaos_operations": "Chaos operations: start, stop, and circling tools",
     "sift_analysis": "SIFT blocks: building, analysis, injection",
+    "resilience": "Resilience experiments R1 to R11 against a real server",
 }
 
 
