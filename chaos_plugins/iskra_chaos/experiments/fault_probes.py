@@ -9,7 +9,7 @@ from typing import Any
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.journal import Journal
-from iskra_chaos.experiments.load_probes import duplicated_messages, lost_messages, samples_of
+from iskra_chaos.experiments.load_probes import lost_and_doubled, samples_of
 from iskra_chaos.experiments.pairwise_faults import PairwiseFaults
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.server_probes import chat_turn_completes
@@ -109,12 +109,12 @@ async def pairwise_faults(
             await _turn_completes_again(run_context, model)
         except ActivityError as exc:
             found.append(exc.message)
-        lost_before, lost = lost, (await lost_messages(run_context))["status"]
-        doubled_before, doubled = doubled, await duplicated_messages(run_context)
-        if lost > lost_before:
-            found.append(f"{lost - lost_before} acknowledged messages are lost")
-        if doubled > doubled_before:
-            found.append(f"{doubled - doubled_before} messages are there twice")
+        before = lost, doubled
+        lost, doubled = await lost_and_doubled(run_context)
+        if lost > before[0]:
+            found.append(f"{lost - before[0]} acknowledged messages are lost")
+        if doubled > before[1]:
+            found.append(f"{doubled - before[1]} messages are there twice")
         return found
 
     specs = [FaultSpec.model_validate(fault) for fault in faults]

@@ -52,6 +52,11 @@ def p99(run_context: RunContext, arm: Arm = "experiment") -> float:
     return value if value is not None else 0.0
 
 
+def longest_latency(run_context: RunContext, arm: Arm = "experiment") -> float:
+    """Return the latency of the slowest request in seconds."""
+    return max(samples_of(run_context, arm).seconds)
+
+
 def mean_latency(run_context: RunContext, arm: Arm = "experiment") -> float:
     """Return the mean latency in seconds."""
     samples = samples_of(run_context, arm)
@@ -93,9 +98,14 @@ async def lost_messages(run_context: RunContext, path: str = "", at: str = "$[*]
 
 async def duplicated_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:
     """Return how many acknowledged messages the server has more than once; arguments as in ``lost_messages``."""
+    return (await lost_and_doubled(run_context, path, at))[1]
+
+
+async def lost_and_doubled(run_context: RunContext, path: str = "", at: str = "$[*]") -> tuple[int, int]:
+    """Return how many acknowledged messages the server does not have, and how many it has more than once."""
     sent = [message for messages in load_of(run_context).acknowledged.values() for message in messages]
     counts = Counter(await _received(run_context, path, at))
-    return sum(counts[message] > 1 for message in sent)
+    return sum(not counts[message] for message in sent), sum(counts[message] > 1 for message in sent)
 
 
 async def misplaced_messages(run_context: RunContext, path: str = "", at: str = "$[*]") -> int:

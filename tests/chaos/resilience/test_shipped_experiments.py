@@ -56,7 +56,7 @@ def check(outcome: Outcome, *, seen: int = 1) -> None:
 
 def test_errors_of_the_provider_do_not_reach_users(ground: ProvingGround) -> None:
     # The waits between attempts are as long as ever, and this model takes no time: the ratio says nothing here.
-    values = {"requests": 80, "clients": 16, "most_errors": 0.05, "slowest_ratio": 1000}
+    values = {"requests": 80, "clients": 8, "ramp_up": 0.2, "most_errors": 0.05, "slowest_ratio": 1000}
     check(ground.run("r1-provider-errors", values=values))
 
 
