@@ -106,8 +106,14 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
     async def voices(event: Event) -> None:
         parts.overview.voices.append(event.data)
 
+    async def rejected(event: Event) -> None:
+        found = event.data.get("data")
+        if isinstance(found, dict) and "process_id" in found:
+            parts.overview.note_rejection(str(found["process_id"]))
+
     return [
         EventHandler("voices.*", voices),
+        EventHandler("chaos.ethical_concern", rejected),
         EventHandler("turn.started", heard),
         *(EventHandler(event_type, turn_over) for event_type in sorted(TURN_ENDED)),
         EventHandler("session.deleted", forget),

@@ -29,6 +29,7 @@ from iskra_sdk.plugin_context import KeyValueState
 _LEVELS_KEPT = 3600
 _TREND_READINGS = 30
 _RESULTS_KEPT = 200
+_REJECTIONS_KEPT = 100
 _RESULTS_KEY = "experiment_results"
 _GOAL_LOSS = 0.1
 """Clarity may fall by this much before an operation counts as destructive."""
@@ -95,6 +96,12 @@ class Overview:
         self._alerts = alerts
         self._levels: deque[_Level] = deque(maxlen=_LEVELS_KEPT)
         self._results: list[ExperimentResult] = []
+        self._rejected: list[str] = []
+        self._alerted: list[str] = []
+
+    def note_rejection(self, process_id: str) -> None:
+        """Have the alert on rejected operations raised at the next tick; it is over at the one after."""
+        self._rejected = [*self._rejected, process_id][-_REJECTIONS_KEPT:]
 
     async def load(self) -> None:
         """Read the experiments' results."""
@@ -123,6 +130,11 @@ class Overview:
             }
             found += self._alerts.observe(metrics, at=at, labels={"session_id": session_id})
             await asyncio.sleep(0)
+        now, self._rejected = self._rejected, []
+        for process_id, is_new in (*((each, False) for each in self._alerted), *((each, True) for each in now)):
+            metrics = {"ethical_approval_rejected": is_new}
+            found += self._alerts.observe(metrics, at=at, labels={"process_id": process_id})
+        self._alerted = now
         rate = self.voice_coordination().collaboration_success_rate
         if rate is not None:
             found += self._alerts.observe({"coordination_success_rate": rate}, at=at)

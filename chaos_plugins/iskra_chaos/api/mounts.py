@@ -1,27 +1,38 @@
-"""Where the plugin's applications are mounted, and what each asks of a caller."""
+"""Where the plugin's applications are mounted, and what each asks of a caller.
 
-from collections.abc import Sequence
+They are made at their first request: their schemas are large, and most servers start without anybody asking for them.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from iskra_chaos.api.access import READ
-from iskra_chaos.api.chaos_routes import chaos_app
-from iskra_chaos.api.control_routes import control_app
-from iskra_chaos.api.fault_routes import fault_app
-from iskra_chaos.api.monitor_routes import monitor_app
-from iskra_chaos.api.realtime import realtime_app
-from iskra_chaos.api.sift_routes import sift_app
 from iskra_chaos.parts import ChaosParts
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import ASGIApp, DeferredApp, PluginRoutes
+
+_APPS = (
+    ("/api/v1/chaos", "chaos_routes", "chaos_app", READ),
+    ("/api/v1/chaos/faults", "fault_routes", "fault_app", READ),
+    ("/api/v1/sift", "sift_routes", "sift_app", READ),
+    ("/api/v1/control", "control_routes", "control_app", "chat"),
+    ("/api/v1/monitor", "monitor_routes", "monitor_app", READ),
+)
+"""Path, module, function and the permission that the mount asks for; each route asks for what it needs beyond that."""
 
 
 def routes(parts: ChaosParts) -> Sequence[PluginRoutes]:
     """Return all mounts; the longest path wins."""
-    chaos, faults, sift, control = chaos_app(parts), fault_app(parts), sift_app(parts), control_app(parts)
-    monitor = monitor_app(parts)
-    return (
-        PluginRoutes("/api/v1/chaos", chaos, READ, openapi=chaos.openapi),
-        PluginRoutes("/api/v1/chaos/faults", faults, READ, openapi=faults.openapi),
-        PluginRoutes("/api/v1/sift", sift, READ, openapi=sift.openapi),
-        PluginRoutes("/api/v1/control", control, "chat", openapi=control.openapi),
-        PluginRoutes("/api/v1/monitor", monitor, READ, openapi=monitor.openapi),
-        PluginRoutes("/api/v1/realtime", realtime_app(parts), READ),
-    )
+    mounts = []
+    for path, module, function, permission in _APPS:
+        app = DeferredApp(_maker(module, function, parts))
+        mounts.append(PluginRoutes(path, app, permission, openapi=app.openapi))
+    realtime = DeferredApp(_maker("realtime", "realtime_app", parts))
+    return (*mounts, PluginRoutes("/api/v1/realtime", realtime, READ))
+
+
+def _maker(module: str, function: str, parts: ChaosParts) -> Callable[[], ASGIApp]:
+    def make() -> ASGIApp:
+        app: ASGIApp = getattr(import_module(f".{module}", __package__), function)(parts)
+        return app
+
+    return make

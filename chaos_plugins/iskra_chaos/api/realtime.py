@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -27,6 +28,7 @@ _PRIORITY: Mapping[Severity, str] = {
     Severity.CRITICAL: "critical",
 }
 _LONGEST_MESSAGE = 100_000
+_MEND = 'Send {"message_type": "chaos_event", "session_id": …, "data": {"event_type": …, "intensity": …}}.'
 _REMEMBERED = 1_000
 """Sessions whose owner a connection remembers."""
 
@@ -132,16 +134,21 @@ async def _receive(socket: WebSocket, parts: ChaosParts, principal: Principal) -
                 "data": {"code": error.code, "message": error.message, "mend": error.mend},
             }
         except (ValueError, RecursionError) as error:
-            answer = {"message_type": "error", "data": {"code": "bad_input", "message": str(error)[:500], "mend": ""}}
+            answer = {"message_type": "error", "data": {"code": "bad_input", "message": _said(error), "mend": _MEND}}
         await socket.send_text(json.dumps(answer, default=str, ensure_ascii=False))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)[:500]
+    return "The message does not fit." if isinstance(error, RecursionError) else str(error)[:500]
 
 
 async def _answer(text: str, parts: ChaosParts, principal: Principal) -> dict[str, Any]:
     message = json.loads(text)
     if not isinstance(message, dict) or message.get("message_type") != "chaos_event":
-        raise ValueError(
-            'send {"message_type": "chaos_event", "session_id": …, "data": {"event_type": …, "intensity": …}}'
-        )
+        raise ValueError("The message is no `chaos_event`.")
     data = message.get("data")
     data = data if isinstance(data, dict) else {}
     session_id = str(message.get("session_id") or "")[:200]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from iskra_chaos.chat.asking import understand
+from iskra_chaos.processes.measuring import OPERATOR
 from iskra_metrics.text import language_of
 from iskra_sdk.agent import Agent
 from iskra_sdk.turn import Turn, TurnEvent
@@ -31,7 +32,7 @@ _HELP_RU = """Я меняю то, как рождаются следующие �
 class PerturbationAgent(Agent):
     """Understands plain words and uses the plugin's tools; it needs no model."""
 
-    name = "perturbation"
+    name = OPERATOR
     description = "Perturbs the conversation on request: shakes it up, breaks patterns, resets it, and takes that back."
     examples = (
         "Shake this conversation up a little",

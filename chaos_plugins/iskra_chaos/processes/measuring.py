@@ -13,6 +13,8 @@ from iskra_sdk.message import Message
 from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import SessionReader, message_position
 
+OPERATOR = "perturbation"
+"""The agent that is asked for operations; what is said to it is about the conversation and no part of it."""
 _TURNS = 40
 """Turns that are looked at."""
 _SESSIONS = 1000
@@ -47,7 +49,8 @@ class Measuring:
         newest = await self._sessions.turns(principal, owned, limit=1)
         turn = newest[0].number if newest else 0
         stored = await self._sessions.messages(principal, owned, after=message_position(max(0, turn - _TURNS), 0))
-        messages = [each.message.with_id(each.id) for each in stored]
+        about_operations = {each.turn_id for each in stored if each.agent == OPERATOR}
+        messages = [each.message.with_id(each.id) for each in stored if each.turn_id not in about_operations]
         return Conversation(messages, await self._readings(session_id, messages), turn=turn)
 
     async def _readings(self, session_id: str, messages: Sequence[Message]) -> Mapping[str, float]:

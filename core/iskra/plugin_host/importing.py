@@ -5,11 +5,12 @@ import importlib
 import itertools
 import linecache
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CodeType, ModuleType
+from weakref import WeakValueDictionary
 
 from iskra.plugin_host.discovery import PluginSource, SourceKind
 
@@ -83,13 +84,25 @@ class ImportedPlugin:
         self.plugin = plugin
         self._replaced = replaced
         self._modules = modules_below(prefix)
+        self._before = _latest.get(prefix)
+        if self._before is not None:
+            self._before.keep(replaced)
+        _latest[prefix] = self
+
+    def keep(self, modules: Mapping[str, ModuleType]) -> None:
+        """Know what it had imported by the time that another generation took its place.
+
+        What is imported under these names from then on is the other's.
+        """
+        self._modules = {**modules, **self._modules}
 
     @property
     def modules(self) -> dict[str, ModuleType]:
         """All its modules, those it imported later included."""
-        for name, module in modules_below(self.prefix).items():
-            if name not in self._modules and name not in self._replaced:
-                self._modules[name] = module
+        if _latest.get(self.prefix) is self:
+            for name, module in modules_below(self.prefix).items():
+                if name not in self._modules and name not in self._replaced:
+                    self._modules[name] = module
         return self._modules
 
     def undo(self) -> None:
@@ -97,14 +110,22 @@ class ImportedPlugin:
         remove_modules(self.modules)
         restore_modules(self._replaced)
         self._replaced = {}
+        if self._before is not None and _latest.get(self.prefix) is self:
+            _latest[self.prefix] = self._before
+        self._before = None
 
     def forget_replaced(self) -> None:
         """Let go of the modules of the generation before: this one is in use."""
         self._replaced = {}
+        self._before = None
 
     def remove(self) -> None:
         """Take the modules out of ``sys.modules``, unless a later generation has replaced them there."""
         remove_modules(self.modules)
+
+
+_latest: WeakValueDictionary[str, ImportedPlugin] = WeakValueDictionary()
+"""Of each prefix the generation that was imported last: new modules below it are its own."""
 
 
 def modules_below(prefix: str) -> dict[str, ModuleType]:

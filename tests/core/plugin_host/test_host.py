@@ -665,6 +665,36 @@ async def test_an_installed_plugin_is_reloaded_with_its_package_and_without_its_
         assert "shared_house.left" not in sys.modules
 
 
+async def test_modules_that_a_new_generation_imports_late_stay_when_the_old_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "__init__.py": """
+            from iskra_sdk import hookimpl, tool
+
+            @hookimpl
+            def register_tools():
+                from late_house.kinds import Kind  # not known yet when the package was imported
+
+                @tool(risk="read")
+                async def is_same_kind() -> bool:
+                    "Compare the class with the one that is imported now."
+                    from late_house.kinds import Kind as now
+                    return Kind is now
+
+                return [is_same_kind]
+        """,
+        "kinds.py": "class Kind: pass",
+    }
+    points = [EntryPoint("late", "late_house", "iskra.plugins")]
+    with installed(tmp_path, "late_house", files, monkeypatch):
+        async with workshop(tmp_path / "data", entry_points=points) as shop:
+            for _ in range(3):
+                assert await shop.call("is_same_kind") == "true"
+                await shop.host.reload("late")
+            assert await shop.call("is_same_kind") == "true"
+
+
 async def test_an_entry_point_without_its_module_is_named(tmp_path: Path) -> None:
     points = [EntryPoint("ghost", "a_module_nobody_has.plugin", "iskra.plugins")]
     async with workshop(tmp_path, entry_points=points) as shop:
