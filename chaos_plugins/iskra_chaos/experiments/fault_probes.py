@@ -9,7 +9,7 @@ from typing import Any
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.journal import Journal
-from iskra_chaos.experiments.load_probes import lost_and_doubled, samples_of
+from iskra_chaos.experiments.load_probes import MessageReader, lost_and_doubled, samples_of
 from iskra_chaos.experiments.pairwise_faults import PairwiseFaults
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.server_probes import chat_turn_completes
@@ -110,7 +110,7 @@ async def pairwise_faults(
         except ActivityError as exc:
             found.append(exc.message)
         before = lost, doubled
-        lost, doubled = await lost_and_doubled(run_context)
+        lost, doubled = await lost_and_doubled(run_context, reader=reader)
         if lost > before[0]:
             found.append(f"{lost - before[0]} acknowledged messages are lost")
         if doubled > before[1]:
@@ -121,6 +121,7 @@ async def pairwise_faults(
     if len(specs) < 2 or size < 2:
         raise ActivityError("Pairs need at least two faults, and rounds of at least two.")
     pairs = PairwiseFaults(run_context, look, seconds)
+    reader = MessageReader(run_context)
     return {"pairwise": await pairs.run(specs, size, seed, Path(folder) if folder else None)}
 
 

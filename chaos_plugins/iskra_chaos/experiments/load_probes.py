@@ -15,6 +15,9 @@ from iskra_chaos.experiments.statistics import rule_of_three
 from iskra_chaos.experiments.tolerance import find
 from iskra_sdk.errors import IskraError
 
+_READS = 8
+"""Sessions that are read at the same time."""
+
 
 def requests_of_arm(run_context: RunContext, arm: Arm = "experiment") -> int:
     """Return how many requests of the load have ended."""
@@ -101,10 +104,15 @@ async def duplicated_messages(run_context: RunContext, path: str = "", at: str =
     return (await lost_and_doubled(run_context, path, at))[1]
 
 
-async def lost_and_doubled(run_context: RunContext, path: str = "", at: str = "$[*]") -> tuple[int, int]:
-    """Return how many acknowledged messages the server does not have, and how many it has more than once."""
+async def lost_and_doubled(
+    run_context: RunContext, path: str = "", at: str = "$[*]", reader: "MessageReader | None" = None
+) -> tuple[int, int]:
+    """Return how many acknowledged messages the server does not have, and how many it has more than once.
+
+    A ``reader`` that is given again goes on where it stopped.
+    """
     sent = [message for messages in load_of(run_context).acknowledged.values() for message in messages]
-    counts = Counter(await _received(run_context, path, at))
+    counts = Counter(await _received(run_context, path, at, reader))
     return sum(not counts[message] for message in sent), sum(counts[message] > 1 for message in sent)
 
 
@@ -123,21 +131,44 @@ async def misplaced_messages(run_context: RunContext, path: str = "", at: str = 
     return sum(later < earlier for order in orders for earlier, later in pairwise(order))
 
 
-async def _received(run_context: RunContext, path: str, at: str) -> list[str]:
+async def _received(run_context: RunContext, path: str, at: str, reader: "MessageReader | None" = None) -> list[str]:
     """Return what the server has, in its order; the messages of other sessions may stand between."""
-    load = load_of(run_context)
-    sent = {message for messages in load.acknowledged.values() for message in messages}
-    if path:
-        answer = await run_context.client.request("GET", path)
-        return [str(item) for item in find(at, answer)]
-    texts: list[str] = []
-    for session in load.sessions:
-        after = 0
-        while page := await run_context.client.sessions.messages(session, after=after):
-            texts += [str(entry.message.get("content", "")) for entry in page if entry.message.get("role") == "user"]
-            after = max(entry.position for entry in page)
-    # A message's name is somewhere in its text, as a word of its own.
-    return [word for text in texts for word in set(text.split()) & sent]
+    if not path:
+        return await (reader or MessageReader(run_context)).words()
+    answer = await run_context.client.request("GET", path)
+    return [str(item) for item in find(at, answer)]
+
+
+class MessageReader:
+    """Reads what users wrote in the sessions of the load, each message once.
+
+    Args:
+        run_context: Of a run whose load has begun.
+    """
+
+    def __init__(self, run_context: RunContext) -> None:
+        self._messages = run_context.client.sessions
+        self._words: dict[str, list[str]] = {session: [] for session in load_of(run_context).sessions}
+        self._after = dict.fromkeys(self._words, 0)
+
+    async def words(self) -> list[str]:
+        """Read what is new and return the words of all messages, session by session, in their order.
+
+        A message's name is somewhere in its text, as a word of its own.
+        """
+        gate = asyncio.Semaphore(_READS)
+        async with asyncio.TaskGroup() as group:
+            for session in self._words:
+                group.create_task(self._read(session, gate))
+        return [word for words in self._words.values() for word in words]
+
+    async def _read(self, session: str, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            while page := await self._messages.messages(session, after=self._after[session]):
+                for entry in page:
+                    if entry.message.get("role") == "user":
+                        self._words[session] += dict.fromkeys(str(entry.message.get("content", "")).split())
+                self._after[session] = max(entry.position for entry in page)
 
 
 async def sessions_that_do_not_go_on(
