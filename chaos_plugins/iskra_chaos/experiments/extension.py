@@ -45,7 +45,8 @@ class FaultSpec(_Block):
         strategy: When it fires, e.g. ``{"name": "intermittent", "probability": 0.3}``.
         seed: The same seed meets the same calls.
         name: What the journal and the report call it; by default point and kind.
-        ttl: Seconds the server keeps it without a first heartbeat.
+        ttl: Seconds the server keeps it without a first heartbeat. A runner that is killed before that leaves its fault
+            behind for so long.
         clearance: The token of an ethics review, usually ``${clearance}``.
         starts_after: Seconds from the beginning of the method.
         lasts: Seconds it stays; by default until the hypothesis has been checked after the method.
@@ -60,7 +61,7 @@ class FaultSpec(_Block):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     scope: Scope = Field(default_factory=Scope)
     name: str = ""
-    ttl: Annotated[float, Field(ge=1.0, le=60.0)] = 10.0
+    ttl: Annotated[float, Field(ge=1.0, le=60.0)] = 3.0
     clearance: str = ""
     starts_after: Seconds = 0.0
     lasts: Seconds | None = None

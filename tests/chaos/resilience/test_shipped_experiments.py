@@ -61,9 +61,9 @@ def test_errors_of_the_provider_do_not_reach_users(ground: ProvingGround) -> Non
 
 
 def test_cut_streams_never_look_whole(ground: ProvingGround) -> None:
-    outcome = ground.run("r2-cut-streams", values={"requests": 60, "clients": 8})
+    outcome = ground.run("r2-cut-streams", values={"requests": 80, "clients": 8, "ramp_up": 0.2})
     check(outcome)
-    assert outcome.outputs()["answers that were cut and said nothing of it"]["reasons"].keys() == {"stream_interrupted"}
+    assert outcome.outputs()["answers that were cut and said nothing of it"]["reasons"]["stream_interrupted"] > 0
 
 
 def test_the_next_provider_takes_over_and_the_first_comes_back(tmp_path: Path) -> None:
