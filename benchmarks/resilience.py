@@ -107,7 +107,7 @@ FIGURES: Mapping[str, Mapping[str, tuple[float, str]]] = {
         "sessions that do not go on": (0, ""),
     },
     "r9-store-trouble": {"99th percentile of reads": (0.5, "s"), "write": (0, "")},
-    "r11-killed-runner": {"seconds until no fault is left": (3, "s")},
+    "r11-killed-runner": {"seconds until no fault is left": (3.1, "s")},
 }
 """Experiment → what it returned → the bound of its hypothesis and the unit; a dictionary counts by its ``status``."""
 
