@@ -17,10 +17,13 @@ def test_a_collaboration_shows_in_the_voice_metrics(house: House) -> None:
             },
         )
         assert done.status_code == 200, done.text
+        voices: dict[str, object] = {}
         for _ in range(200):
             found = client.get("/monitor/metrics", params={"metric_types": ["voice_coordination"]}).json()
             voices = found["voice_coordination_metrics"]
             if voices["collaboration_success_rate"] is not None:
                 break
-        assert {"kain", "sam"} <= set(voices["active_voices"])
+        active = voices["active_voices"]
+        assert isinstance(active, list)
+        assert {"kain", "sam"} <= set(active)
         assert voices["coordination_efficiency"] == 0.0  # the stub's synthesis names no voice
