@@ -221,9 +221,21 @@ class ChaosParts:
     # What happens in sessions ----------------------------------------------------------------------------------------
 
     async def turn_over(self, session_id: str, turn_id: str) -> None:
-        """Count a turn and have the conversation measured after it."""
+        """Count a turn, and have the conversation measured after it where somebody cares."""
         await self.progress.turn_over(session_id, turn_id)
-        self.balancing.turn_over(session_id)
+        if self._is_followed(session_id):
+            self.balancing.turn_over(session_id)
+
+    def _is_followed(self, session_id: str) -> bool:
+        """Whether a session is measured after each turn: that costs milliseconds, and most sessions want none of it."""
+        choices = self.choices.of(session_id)
+        return (
+            self.settings.all_sessions
+            or choices.opt_in
+            or choices.automatic
+            or session_id in self.engine.sessions
+            or bool(self.measuring.last_of(session_id))
+        )
 
     async def forget(self, session_id: str) -> None:
         """Forget a session that is gone."""

@@ -17,6 +17,11 @@ class ChaosSettings(BaseModel):
     automatic: bool = Field(
         default=False, description="The balance controller may start operations in sessions whose owner welcomes it."
     )
+    all_sessions: bool = Field(
+        default=False,
+        description="Measure and balance every session after every turn, not only those where operations are welcome, "
+        "in force, or were looked at.",
+    )
     faults: bool = Field(default=False, description="Operators may inject faults into this server.")
     second_factor: bool = Field(
         default=False, description="Faults, calibration and stopping everything need the claim `mfa`."
