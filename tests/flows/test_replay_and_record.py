@@ -1,6 +1,7 @@
 """Finished turns are run again after the agent's code has changed, and a session becomes a fixture."""
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,3 +168,22 @@ def test_a_session_becomes_a_fixture(server: RunningServer, tmp_path: Path) -> N
     assert turns == [["agent:baker", "bake"], ["agent:baker", 'привет "quoted" \\ ']]
     assert answers == [["", ["bake"]], ["Hello.", []]]
     assert results[0][:2] == ["bake", {"kind": "sour", "loaves": 2}]
+
+
+def test_a_live_session_is_recorded_turn_by_turn(server: RunningServer, tmp_path: Path) -> None:
+    with IskraClient(server.url, server.token) as client:
+        session = client.sessions.create("bread", agent="agent:baker")
+        client.ask("bake", session, on_question=lambda _: "rye")
+        with server.terminal("record", session.id, "--follow", "--output", "live.py") as recorder:
+            recorder.expect("live.py: 1 turns. ")
+            for number, text in ((2, "привет"), (3, "bye")):
+                client.ask(text, session, on_question=lambda _: "wheat")
+                recorder.expect(f"live.py: {number} turns.")
+                recorded = runpy.run_path(str(server.workspace / "live.py"))
+                assert [said for _, said in recorded["TURNS"]][-1] == text
+                assert len(recorded["ANSWERS"]) == number
+            recorder.send("\x03")
+            assert recorder.end() == 0
+        assert client.turns.list(session, before=2)[0].number == 1
+        assert client.turns.list(session, before=1) == []
+    assert sorted(path.name for path in server.workspace.glob("live*")) == ["live.py"]

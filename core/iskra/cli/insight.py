@@ -1,5 +1,6 @@
 """``iskra context``, ``trace``, ``replay`` and ``record``: why an agent did what it did, and whether it would again."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -68,16 +69,25 @@ def replay(
 def record(
     session: Annotated[str, typer.Argument(help="The session's id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("recorded_session.py"),
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on: write the file again after each turn, until Ctrl-C.")
+    ] = False,
     url: UrlOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Write a session as a test fixture: its messages, and a `ScriptedModel` that answers as its model did."""
-    from iskra.cli.recording import fixture_of
+    from iskra.cli.recording import write_recording
+    from iskra_sdk.event import TURN_ENDED
 
-    with connect(url, data_dir) as client:
-        turns = sorted(client.turns.list(session, limit=200), key=lambda found: found.number)
-        steps = [client.turns.steps(found) for found in turns]
     if output.exists():
         raise typer.BadParameter(f"{output} exists already; name another with --output.")
-    output.write_text(fixture_of(session, turns, steps), encoding="utf-8")
-    say(f"{output}: {len(turns)} turns. Import `TURNS` and `recorded_model` from it.")
+    with connect(url, data_dir) as client:
+        turns = write_recording(client, session, output)
+        say(f"{output}: {len(turns)} turns. Import `TURNS` and `recorded_model` from it.")
+        if not follow:
+            return
+        ended = {turn.id for turn in turns if turn.is_finished}
+        with contextlib.suppress(KeyboardInterrupt):
+            for event in client.events(session, after=turns[-1].first_seq if turns else 0):
+                if event.type in TURN_ENDED and event.turn_id not in ended:
+                    say(f"{output}: {len(write_recording(client, session, output))} turns.")

@@ -2,9 +2,10 @@
 
 import pprint
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from iskra_sdk.client import StepInfo, TurnInfo
+from iskra_sdk.client import IskraClient, StepInfo, TurnInfo
 
 _FILE = '''"""Recorded from the session {session}: what was sent, and what the model answered.
 
@@ -29,6 +30,26 @@ def recorded_model() -> ScriptedModel:
     """Return a model that answers as it did in the session."""
     return ScriptedModel(*(LLMAnswer(Message(message), finish_reason) for message, finish_reason in ANSWERS))
 '''
+
+
+_PAGE = 200
+
+
+def write_recording(client: IskraClient, session: str, output: Path) -> list[TurnInfo]:
+    """Write what a session holds so far to a file, whole or not at all.
+
+    Returns:
+        The session's turns, oldest first; of one that is under way the file has the steps that are done.
+    """
+    turns: list[TurnInfo] = []
+    while page := client.turns.list(session, limit=_PAGE, before=turns[-1].number if turns else None):
+        turns += page
+    turns.reverse()
+    steps = [client.turns.steps(turn) for turn in turns]
+    unfinished = output.with_name(f"{output.name}.part")
+    unfinished.write_text(fixture_of(session, turns, steps), encoding="utf-8")
+    unfinished.replace(output)
+    return turns
 
 
 def fixture_of(session: str, turns: Sequence[TurnInfo], steps: Sequence[Sequence[StepInfo]]) -> str:

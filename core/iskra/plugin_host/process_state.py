@@ -75,7 +75,7 @@ class Changes:
     Attributes:
         attributes: ``(object, name)`` → ``(before, after)``.
         environment: Variable → ``(before, after)``.
-        lists: Entries added to lists of the interpreter, e.g. ``sys.path``.
+        lists: List of the interpreter, e.g. ``sys.path``, and an entry added to it.
         handlers: Log handlers added to loggers.
         settings: Names of process-wide settings → how to put them back.
         atexit_callbacks: Number of exit callbacks registered; they cannot be listed or taken back.
@@ -83,7 +83,7 @@ class Changes:
 
     attributes: dict[tuple[int, str], tuple[Any, Any, Any]] = field(default_factory=dict)
     environment: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
-    lists: list[tuple[str, list[Any], Any]] = field(default_factory=list)
+    lists: list[tuple[str, Any]] = field(default_factory=list)
     handlers: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
     settings: dict[str, tuple[Any, Any, Callable[[Any], object]]] = field(default_factory=dict)
     atexit_callbacks: int = 0
@@ -94,7 +94,7 @@ class Changes:
         listed = {
             "monkeypatches": tuple(f"{_name(owner)}.{name}" for (_, name), (owner, _, _) in self.attributes.items()),
             "environment": tuple(self.environment),
-            "interpreter": tuple(name for name, _, _ in self.lists) + tuple(self.settings),
+            "interpreter": tuple(name for name, _ in self.lists) + tuple(self.settings),
             "log_handlers": tuple(f"{logger.name}: {type(handler).__name__}" for logger, handler in self.handlers),
             "atexit": (f"{self.atexit_callbacks} callbacks",) if self.atexit_callbacks else (),
         }
@@ -114,7 +114,10 @@ class Changes:
         self.atexit_callbacks += later.atexit_callbacks
 
     def undo(self) -> None:
-        """Put everything back that still is as the plugin left it."""
+        """Put everything back that still is as the plugin left it, and forget what is gone from a list by itself.
+
+        The lists belong to all threads: an entry may be the passing one of another's ``warnings.catch_warnings()``.
+        """
         for (_, name), (owner, before, after) in self.attributes.items():
             if vars(owner).get(name, _ABSENT) is not after:
                 continue  # somebody else changed it since
@@ -129,8 +132,10 @@ class Changes:
                 os.environ.pop(variable, None)
             else:
                 os.environ[variable] = value
-        for _, entries, entry in self.lists:
-            entries[:] = [other for other in entries if other is not entry]
+        lists = _lists()
+        self.lists = [(name, entry) for name, entry in self.lists if any(other is entry for other in lists[name])]
+        for name, entry in self.lists:
+            lists[name][:] = [other for other in lists[name] if other is not entry]
         for logger, handler in self.handlers:
             logger.removeHandler(handler)
             handler.close()
@@ -186,7 +191,7 @@ class ProcessState:
                 found.environment[variable] = (value, new_value)
         for list_name, entries in _lists().items():
             known = {id(entry) for entry in self.lists[list_name]}
-            found.lists += [(list_name, entries, entry) for entry in entries if id(entry) not in known]
+            found.lists += [(list_name, entry) for entry in entries if id(entry) not in known]
         for logger in _loggers():
             added = [handler for handler in logger.handlers if handler not in self.handlers.get(logger.name, ())]
             found.handlers += [(logger, handler) for handler in added]

@@ -503,9 +503,9 @@ class AsyncTurnsAPI(_AsyncResource):
             calls.start_turn(_id_of(session), text, model, options, idempotency_key or new_id("key"))
         )
 
-    async def list(self, session: str | SessionInfo, *, limit: int = 100) -> list[TurnInfo]:
-        """Return a session's turns, newest first."""
-        return await self._client._send(calls.list_turns(_id_of(session), limit))
+    async def list(self, session: str | SessionInfo, *, limit: int = 100, before: int | None = None) -> list[TurnInfo]:
+        """Return up to 200 turns of a session, newest first, those with a number below ``before``."""
+        return await self._client._send(calls.list_turns(_id_of(session), limit, before))
 
     async def get(self, turn: str | TurnInfo) -> TurnInfo:
         """Return a turn."""

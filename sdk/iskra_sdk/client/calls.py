@@ -168,9 +168,9 @@ def start_turn(
     return replace(call, headers={"Idempotency-Key": idempotency_key}, is_repeatable=True)
 
 
-def list_turns(session_id: str, limit: int) -> Call[list[TurnInfo]]:
-    """Read a session's turns, newest first."""
-    return _get(f"{_API}/sessions/{_id(session_id)}/turns", _many(TurnInfo), limit=limit)
+def list_turns(session_id: str, limit: int, before: int | None) -> Call[list[TurnInfo]]:
+    """Read a session's turns with a number below ``before``, newest first."""
+    return _get(f"{_API}/sessions/{_id(session_id)}/turns", _many(TurnInfo), limit=limit, before=before)
 
 
 def get_turn(turn_id: str) -> Call[TurnInfo]:
@@ -334,7 +334,7 @@ def endpoints() -> Sequence[tuple[str, str]]:
         delete_session("S"),
         list_messages("S", 0, 1),
         start_turn("S", "", None, None, ""),
-        list_turns("S", 1),
+        list_turns("S", 1, None),
         get_turn("T"),
         cancel_turn("T", ""),
         answer_question("S", ""),

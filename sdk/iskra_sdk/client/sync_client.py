@@ -502,9 +502,9 @@ class TurnsAPI(_Resource):
             calls.start_turn(_id_of(session), text, model, options, idempotency_key or new_id("key"))
         )
 
-    def list(self, session: str | SessionInfo, *, limit: int = 100) -> list[TurnInfo]:
-        """Return a session's turns, newest first."""
-        return self._client._send(calls.list_turns(_id_of(session), limit))
+    def list(self, session: str | SessionInfo, *, limit: int = 100, before: int | None = None) -> list[TurnInfo]:
+        """Return up to 200 turns of a session, newest first, those with a number below ``before``."""
+        return self._client._send(calls.list_turns(_id_of(session), limit, before))
 
     def get(self, turn: str | TurnInfo) -> TurnInfo:
         """Return a turn."""
