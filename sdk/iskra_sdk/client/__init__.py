@@ -4,7 +4,8 @@
 Needs httpx.
 """
 
-from iskra_sdk.client.async_client import AsyncIskraClient, AsyncTurnStream
+from iskra_sdk.client.async_client import AsyncIskraClient
+from iskra_sdk.client.async_turn_stream import AsyncTurnStream
 from iskra_sdk.client.models import (
     AgentInfo,
     ApprovalInfo,
@@ -23,8 +24,9 @@ from iskra_sdk.client.models import (
     TurnInfo,
 )
 from iskra_sdk.client.reconnect import ReconnectPolicy
-from iskra_sdk.client.sync_client import IskraClient, TurnStream
+from iskra_sdk.client.sync_client import IskraClient
 from iskra_sdk.client.turn_progress import Decision
+from iskra_sdk.client.turn_stream import TurnStream
 
 __all__ = [
     "AgentInfo",

@@ -202,3 +202,8 @@ class HealthInfo(_Model):
     """Whether the server lives, or is ready."""
 
     status: str = ""
+
+
+def id_of(thing: str | SessionInfo | TurnInfo | ApprovalInfo) -> str:
+    """Return the id of something that may be given as its id already."""
+    return thing if isinstance(thing, str) else thing.id

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -141,8 +142,15 @@ def test_an_answer_that_is_no_json_is_told(connect: Connect) -> None:
         connect(transport=transport).health()
 
 
-def sent_token(client: IskraClient) -> str | None:
-    token: str | None = client._http.headers.get("authorization")
+def sent_token(connect: Connect, *arguments: Any, **settings: Any) -> str | None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={"status": "ok"})
+
+    connect(*arguments, **settings, transport=httpx.MockTransport(answer)).health()
+    (token,) = seen
     return token
 
 
@@ -151,11 +159,11 @@ def test_the_token_comes_from_argument_environment_or_file(
 ) -> None:
     (tmp_path / "token").write_text("from-file\n")
     monkeypatch.setenv("ISKRA_DATA_DIR", str(tmp_path))
-    assert sent_token(connect()) == "Bearer from-file"
-    assert sent_token(connect(token_file=tmp_path / "token")) == "Bearer from-file"
+    assert sent_token(connect) == "Bearer from-file"
+    assert sent_token(connect, token_file=tmp_path / "token") == "Bearer from-file"
     monkeypatch.setenv("ISKRA_TOKEN", "from-environment")
-    assert sent_token(connect()) == "Bearer from-environment"
-    assert sent_token(connect(token="from-argument")) == "Bearer from-argument"
+    assert sent_token(connect) == "Bearer from-environment"
+    assert sent_token(connect, token="from-argument") == "Bearer from-argument"
 
 
 def test_the_token_of_this_machine_is_not_sent_elsewhere(
@@ -163,7 +171,7 @@ def test_the_token_of_this_machine_is_not_sent_elsewhere(
 ) -> None:
     (tmp_path / "token").write_text("secret")
     monkeypatch.setenv("ISKRA_DATA_DIR", str(tmp_path))
-    assert sent_token(connect("https://iskra.example.org")) is None
+    assert sent_token(connect, "https://iskra.example.org") is None
 
 
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "кириллица"])
