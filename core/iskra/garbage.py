@@ -9,15 +9,27 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from iskra.plugin_host import Catalog
-from iskra_sdk.clock import Clock
+if TYPE_CHECKING:
+    from iskra.plugin_host import Catalog
+    from iskra_sdk.clock import Clock
 
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 30.0
 """After so long without a change of plugins everything that is there counts as there for good."""
+
+_USUAL = gc.get_threshold()
+_AT_START = (20_000, 50, 100)
+
+
+def collect_seldom() -> None:
+    """Have little collected while the server starts: nearly all that imports make is there for good.
+
+    A :class:`GarbageKeeper` that runs goes back to what is usual.
+    """
+    gc.set_threshold(*_AT_START)
 
 
 class ChangingPlugins(Protocol):
@@ -26,7 +38,7 @@ class ChangingPlugins(Protocol):
     @property
     def is_draining(self) -> bool: ...
 
-    def on_swap(self, callback: Callable[[Catalog], None]) -> None: ...
+    def on_swap(self, callback: "Callable[[Catalog], None]") -> None: ...
 
 
 class GarbageKeeper:
@@ -37,19 +49,20 @@ class GarbageKeeper:
         clock: For pauses.
     """
 
-    def __init__(self, plugins: ChangingPlugins, clock: Clock) -> None:
+    def __init__(self, plugins: ChangingPlugins, clock: "Clock") -> None:
         self._plugins = plugins
         self._clock = clock
         self._changed = asyncio.Event()
         plugins.on_swap(self._thaw)
 
-    def _thaw(self, _catalog: Catalog) -> None:
+    def _thaw(self, _catalog: "Catalog") -> None:
         gc.unfreeze()
         self._changed.set()
 
     async def run(self) -> None:
         """Keep it so until cancelled; then the collector sees everything again."""
         gc.freeze()
+        gc.set_threshold(*_USUAL)
         try:
             while True:
                 await self._changed.wait()

@@ -16,7 +16,6 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from iskra.garbage import GarbageKeeper
 from iskra.http import HTTPLayer, create_app
@@ -40,7 +39,6 @@ _HEAD_LIMIT = 65_536  # bytes of a request's head
 _HEADERS_LIMIT = 128
 _HEAD_SECONDS = 20.0  # a head that is not complete by then is given up
 _SOCKET_MESSAGE_LIMIT = 1_048_576
-_SOCKET_BACKLOG_LIMIT = 4 * 1_048_576  # bytes that wait to be sent while the peer keeps asking for more
 _SOCKET_PING_EVERY = 20.0
 _SOCKET_PONG_WITHIN = 12.0
 _LAST_WORDS = 3.0  # seconds that streams get to say how they ended, after the turns' grace
@@ -91,18 +89,11 @@ class _BoundedHTTP(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too large.")
 
 
-class _AbortableWebSocket(WebSocketsSansIOProtocol):
-    """Lets the application cut a socket whose reader stalls, and cuts one that asks for answers and never reads."""
+def _web_socket(**given: Any) -> asyncio.Protocol:
+    """Make the protocol of a connection that becomes a WebSocket; many servers never see one."""
+    from iskra.websocket_protocol import AbortableWebSocket
 
-    def handle_ping(self) -> None:
-        super().handle_ping()
-        if self.transport.get_write_buffer_size() > _SOCKET_BACKLOG_LIMIT:
-            self.transport.abort()
-
-    def handle_connect(self, event: Any) -> None:
-        super().handle_connect(event)
-        if hasattr(self, "scope"):
-            self.scope["iskra.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+    return AbortableWebSocket(**given)
 
 
 class Server(uvicorn.Server):
@@ -125,7 +116,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 self._app,
                 http=_BoundedHTTP,
-                ws=_AbortableWebSocket,
+                ws=_web_socket,  # type: ignore[arg-type]  # called as the class would be
                 loop="none",
                 lifespan="off",
                 log_config=None,

@@ -3,7 +3,7 @@ import gc
 from collections.abc import Callable
 from contextlib import suppress
 
-from iskra.garbage import QUIET_SECONDS, GarbageKeeper
+from iskra.garbage import QUIET_SECONDS, GarbageKeeper, collect_seldom
 from iskra.plugin_host import Catalog
 from iskra_sdk.testing import ManualClock
 
@@ -42,3 +42,19 @@ async def test_what_is_there_for_good_is_frozen_and_thawed_while_plugins_change(
         with suppress(asyncio.CancelledError):
             await keeper
     assert gc.get_freeze_count() == 0
+
+
+async def test_a_start_that_collects_seldom_ends_where_the_keeper_begins() -> None:
+    usual = gc.get_threshold()
+    collect_seldom()
+    at_start = gc.get_threshold()
+    keeper = asyncio.create_task(GarbageKeeper(Plugins(), ManualClock()).run())
+    try:
+        await asyncio.sleep(0)
+        assert at_start[0] > usual[0]
+        assert gc.get_threshold() == usual
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper
+        gc.set_threshold(*usual)

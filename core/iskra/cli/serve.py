@@ -23,6 +23,10 @@ def serve(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
 ) -> None:
     """Start the server."""
+    from iskra.garbage import collect_seldom
+
+    collect_seldom()
+
     from iskra.server import run
     from iskra.settings import load_settings
 

@@ -7,8 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from iskra.plugin_host.discovery import SourceKind, is_temporary, read_folder_entry
 from iskra_sdk.errors import PluginConflictError, PluginError, PluginLoadError
 
@@ -39,6 +37,8 @@ async def install_plugin(source: str, folder: Path) -> None:
         return
     if os.sep in source or source.endswith((".py", *_PACKAGES)):
         raise PluginLoadError("?", f"there is nothing at {source[:200]!r}.")
+    from packaging.requirements import InvalidRequirement, Requirement  # a server that installs nothing needs it not
+
     try:
         Requirement(source)
     except InvalidRequirement as exc:

@@ -16,10 +16,10 @@ from opentelemetry import metrics, trace
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from iskra.outgoing_http import OutgoingHTTP
 from iskra.plugin_host.code_owners import contained
 from iskra.plugin_host.facilities import Facilities, InterceptorSlot
 from iskra.plugin_host.leases import Lease
+from iskra.plugin_host.plugin_http import PluginHTTP
 from iskra_sdk.approval import Approvals
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import BadInputError, BusyError, PermissionDeniedError, PluginDependencyError, PluginError
@@ -456,7 +456,7 @@ class KernelContext:
         self._sessions = SessionsView(store)
         self._llm = PluginLLM(manifest.name, host)
         self._turns = PluginTurns(host)
-        self._http = OutgoingHTTP(allowed_private_hosts)
+        self._http = PluginHTTP(allowed_private_hosts)
 
     @property
     def sessions(self) -> SessionReader:
