@@ -26,6 +26,7 @@ from iskra_chaos.processes.in_force import InForce
 from iskra_chaos.processes.journal import ProcessJournal
 from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.processes.perturbed_session import PerturbedSession
+from iskra_chaos.processes.pinning import Pinning
 from iskra_chaos.processes.preparing import Preparing
 from iskra_chaos.processes.progress import Progress
 from iskra_chaos.processes.session_choices import Choices
@@ -63,6 +64,7 @@ class ChaosParts:
             on_change=self._changed,
         )
         self.measuring = Measuring(context.sessions)
+        self.pinning = Pinning(context)
         self.journal = ProcessJournal(context.state, context.clock.now)
         self.in_force = InForce(context.clock, self._changed)
 
@@ -95,7 +97,7 @@ class ChaosParts:
             journal=self.journal,
             choices=self.choices,
             measuring=self.measuring,
-            preparing=Preparing(self.context.clock, self.measuring, self._admission),
+            preparing=Preparing(self.context.clock, self.measuring, self._admission, self.pinning),
             telling=self.telling,
             in_place=self.in_place,
             later=self._later,
@@ -149,6 +151,7 @@ class ChaosParts:
             self.in_force.acting,
             self.progress.note_answer,
             self.progress.note_failure,
+            pinned=self.pinning.of,
             branching=Branching(has_min_p=has_min_p),
             has_min_p=has_min_p,
         )

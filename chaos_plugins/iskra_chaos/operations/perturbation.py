@@ -1,9 +1,10 @@
 """What an operation changes in the model calls of one session, as data that can be shown, kept and taken back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from iskra_chaos.operations.conversation import turn_of
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.message import Message
 
@@ -85,6 +86,14 @@ class Perturbation:
     inputs: tuple[str, ...] = ()
     notice: str = ""
     changes: tuple[str, ...] = ()
+
+    def sparing(self, pinned: Collection[str]) -> "Perturbation":
+        """Return the same without touching the turns of pinned messages: a turn stays or goes whole."""
+        spared = {turn_of(message_id) for message_id in pinned}
+        if not any(turn_of(message_id) in spared for message_id in self.replaced):
+            return self
+        replaced = {each: text for each, text in self.replaced.items() if turn_of(each) not in spared}
+        return replace(self, replaced=replaced)
 
     def shown(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages that the model gets to see."""

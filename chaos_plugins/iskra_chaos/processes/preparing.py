@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iskra_chaos.ethics import Operation
 from iskra_chaos.ethics.operation import OperationType
@@ -16,6 +16,7 @@ from iskra_chaos.processes.admission import Admission, as_cleared
 from iskra_chaos.processes.in_force import LEASE
 from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.processes.perturbed_session import PerturbedSession
+from iskra_chaos.processes.pinning import Pinning
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus, Transition
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import IskraError
@@ -56,12 +57,14 @@ class Preparing:
         clock: Dates processes.
         measuring: Reads conversations.
         admission: The ethics check.
+        pinning: Knows which messages must stay in view.
     """
 
-    def __init__(self, clock: Clock, measuring: Measuring, admission: Admission) -> None:
+    def __init__(self, clock: Clock, measuring: Measuring, admission: Admission, pinning: Pinning) -> None:
         self._clock = clock
         self._measuring = measuring
         self._admission = admission
+        self._pinning = pinning
 
     async def prepared(self, principal: Principal, session_id: str, wish: Wish) -> PerturbedSession:
         """Return an operation that may come into force; its process is ``initiated`` and not written yet.
@@ -71,8 +74,10 @@ class Preparing:
             PermissionDeniedError: The subject is too sensitive for this operation.
             EthicsRefusedError: The ethics check refuses; the process is kept as rejected.
             BadInputError: The operation makes no sense in this conversation.
+            StoreError: The conversation or its pins cannot be read.
         """
-        conversation = await self._measuring.conversation(principal, session_id)
+        measured = await self._measuring.conversation(principal, session_id)
+        conversation = replace(measured, pinned=await self._pinning.of(session_id))
         facts = await asyncio.to_thread(
             self._admission.facts, session_id, conversation, request=wish.request, is_asked_for=wish.is_asked_for
         )

@@ -10,10 +10,14 @@ from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
 from iskra_chaos.processes.streams import closed_at_end
 from iskra_metrics.distress import in_crisis
+from iskra_sdk.ids import MessageId
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMChunk, LLMRequest
 
 logger = logging.getLogger(__name__)
+
+Pinned = Callable[[str], Awaitable[frozenset[MessageId]]]
+"""Returns the pinned messages of a session."""
 
 NoteAnswer = Callable[[PerturbedSession, LLMRequest, str, int], Awaitable[None]]
 """Told of an answer: the session, the request as it was sent, the text, messages left out or shortened."""
@@ -30,6 +34,7 @@ class Speaking:
         find: Returns the operation in force in a session.
         note: Told of every answer that was perturbed.
         note_failure: Told when a perturbed call failed and the plain one was made in its place.
+        pinned: Asked before messages are left out or shortened, since people pin and unpin while an operation acts.
         branching: Tries several ways to answer.
         has_min_p: The upstream knows ``min_p``.
     """
@@ -40,12 +45,14 @@ class Speaking:
         note: NoteAnswer,
         note_failure: Callable[[PerturbedSession, Exception], None],
         *,
+        pinned: Pinned,
         branching: Branching,
         has_min_p: bool,
     ) -> None:
         self._find = find
         self._note = note
         self._note_failure = note_failure
+        self._pinned = pinned
         self._branching = branching
         self._has_min_p = has_min_p
 
@@ -90,6 +97,8 @@ class Speaking:
         waiting: list[LLMChunk] = []
         calls_tools = has_begun = False
         try:
+            if perturbation.replaced:
+                perturbation = perturbation.sparing(await self._pinned(session.process.session_id))
             changed = self._request(perturbation, request)
             left_out = sum(message.id in perturbation.replaced for message in request.messages if message.id)
             async with closed_at_end(await proceed(changed)) as chunks:

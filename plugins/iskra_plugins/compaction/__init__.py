@@ -4,7 +4,8 @@ The strategy ``compact`` keeps what matters, replaces the rest by a summary that
 a tool call from its result. The tool ``read_message`` returns anything that was left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Request
@@ -19,6 +20,8 @@ from iskra_sdk import PluginContext, Tool, hookimpl
 from iskra_sdk.context_strategy import ContextStrategy
 from iskra_sdk.errors import BadInputError, NotFoundError
 from iskra_sdk.ids import SessionId
+from iskra_sdk.pins import Pins
+from iskra_sdk.plugin_context import Lifespan
 from iskra_sdk.routes import PluginRoutes
 
 __all__ = ["CompactionSettings", "settings_schema"]
@@ -29,6 +32,19 @@ _Id = Annotated[str, Path(max_length=100)]
 @hookimpl
 def settings_schema() -> type[BaseModel]:
     return CompactionSettings
+
+
+@hookimpl
+def lifespan(context: PluginContext) -> Lifespan:
+    """Tell other plugins which messages are pinned, as long as the plugin runs."""
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        # A Protocol names the service; mypy takes concrete classes only there.
+        context.provide(Pins, Pinned(context))  # type: ignore[type-abstract]
+        yield
+
+    return running()
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from iskra_sdk import Message, PluginContext
 from iskra_sdk.errors import IskraError
-from iskra_sdk.ids import SessionId, TurnId
+from iskra_sdk.ids import MessageId, SessionId, TurnId
 from iskra_sdk.principal import SYSTEM
 
 MOST = 50
@@ -12,7 +12,7 @@ MOST = 50
 
 
 class Pinned:
-    """Which messages of a session are pinned, kept in the plugin's state."""
+    """Which messages of a session are pinned, kept in the plugin's state; see ``iskra_sdk.pins.Pins``."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -20,6 +20,10 @@ class Pinned:
     async def in_session(self, session_id: SessionId) -> list[str]:
         """Return the ids of a session's pinned messages."""
         return list(await self._context.state.get(_key(session_id), []))
+
+    async def of_session(self, session_id: SessionId) -> frozenset[MessageId]:
+        """Return the same without their order, for other plugins."""
+        return frozenset(map(MessageId, await self.in_session(session_id)))
 
     async def of(self, messages: Sequence[Message]) -> frozenset[str]:
         """Return the ids of the pinned messages of a conversation."""
