@@ -69,6 +69,7 @@ class Kernel:
             await usage.load()
             stack.push_async_callback(usage.write)
             logs = SessionLogs(store, bus, clock)
+            stack.push_async_callback(logs.close)
             llm = LLMRouter(
                 settings.llm,
                 settings.aliases,

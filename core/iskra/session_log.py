@@ -1,7 +1,7 @@
 """The event log of each session: numbers events, commits the durable ones, and lets readers follow live."""
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -133,6 +133,7 @@ class SessionLogs:
         self._clock = clock
         self._live: dict[SessionId, LiveSession] = {}
         self._opening: dict[SessionId, asyncio.Lock] = {}
+        self._telling: set[asyncio.Task[Event]] = set()
         self._is_stopping = False
 
     # Opening ---------------------------------------------------------------------------------------------------------
@@ -176,13 +177,18 @@ class SessionLogs:
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    async def commit(self, live: LiveSession, changes: Sequence[Change], events: Sequence[Event] = ()) -> None:
+    async def commit(
+        self, live: LiveSession, changes: Sequence[Change], events: Sequence[Event] = ()
+    ) -> Sequence[Event]:
         """Commit changes and the events that tell of them, atomically, then show the events to readers.
 
         Args:
             live: The session's log.
             changes: What is changed.
             events: Durable events without a number; they get theirs here.
+
+        Returns:
+            The events with their numbers.
 
         Raises:
             ConflictError: A change's condition does not hold; nothing was written or shown.
@@ -217,6 +223,37 @@ class SessionLogs:
                 for turn_id, data in held:
                     self._show_delta(live, turn_id, data)
                 live._wake_readers()
+        return numbered
+
+    async def tell(self, session_id: SessionId, event: Event) -> Event:
+        """Commit an event that goes with no other change, whether or not anybody has the session open.
+
+        A caller who is cancelled meanwhile loses the answer and not the event: what was committed is shown, too.
+
+        Returns:
+            The event with its number.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            StoreError: Nothing was written or shown.
+        """
+        task = asyncio.get_running_loop().create_task(self._tell(session_id, event), name="tell a session")
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+        return await asyncio.shield(task)
+
+    async def _tell(self, session_id: SessionId, event: Event) -> Event:
+        live = await self.open(SYSTEM, session_id)
+        try:
+            (told,) = await self.commit(live, (), [event])
+        finally:
+            self.release(live)
+        return told
+
+    def _told(self, task: asyncio.Task[Event]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked has it, or was cancelled and has no use for it
 
     async def delta(self, live: LiveSession, turn_id: TurnId, message_id: MessageId, text: str) -> None:
         """Show a piece of a message. It is kept only as part of the completed message."""
@@ -284,6 +321,11 @@ class SessionLogs:
         for live in self._live.values():
             live._wake_readers()
 
+    async def close(self) -> None:
+        """Wait until what is being told is committed; the store may be closed afterwards."""
+        if self._telling:
+            await asyncio.wait(self._telling)
+
     async def follow(
         self, principal: Principal, session_id: SessionId, *, after: int = 0
     ) -> AsyncIterator[Sequence[Event]]:
@@ -329,15 +371,7 @@ class SessionLogs:
     async def _past(self, live: LiveSession, cursor: int) -> Sequence[Event]:
         """Return the next page of stored events, up to where the buffer begins."""
         page = await self._store.events(SYSTEM, live.id, after=cursor, limit=_PAGE)
-        events: list[Event] = []
-        for event in page:
-            if event.seq > live.buffer_start:
-                break
-            rest = _unseen_rest(event, cursor)
-            if rest is not None:
-                events.append(rest)
-            events.append(event)
-        return events
+        return _with_unseen_deltas([event for event in page if event.seq <= live.buffer_start], cursor)
 
     def _snapshot(self, live: LiveSession) -> Event | None:
         """Return a reset with the text up to where the buffer begins if deltas of the message under way left it."""
@@ -355,22 +389,46 @@ class SessionLogs:
         )
 
 
-def _unseen_rest(event: Event, cursor: int) -> Event | None:
-    """Return one delta with what a reader at ``cursor`` has not seen of a completed message, if it is inside it."""
-    if event.type != EventType.MESSAGE_COMPLETED:
-        return None
-    first_seq, lengths, text = event.data.get("first_seq"), event.data.get("lengths"), event.data.get("text")
+def _number(event: Event) -> int:
+    return event.seq
+
+
+def _with_unseen_deltas(page: Sequence[Event], cursor: int) -> list[Event]:
+    """Return stored events with what a reader at ``cursor`` has not seen of their messages, in order of numbers."""
+    pieces = [
+        piece for event in page if event.type == EventType.MESSAGE_COMPLETED for piece in _unseen(event, page, cursor)
+    ]
+    return sorted([*page, *pieces], key=_number) if pieces else list(page)
+
+
+def _unseen(completed: Event, page: Sequence[Event], cursor: int) -> list[Event]:
+    """Return the deltas of a completed message above ``cursor``, those between two other events as one.
+
+    A delta must not come after an event with a higher number: its reader would take it for one seen before.
+    """
+    first_seq, lengths, text = (completed.data.get(name) for name in ("first_seq", "lengths", "text"))
     if not isinstance(first_seq, int) or not isinstance(lengths, list) or not isinstance(text, str):
-        return None
-    seen = sum(lengths[: max(0, cursor - first_seq + 1)])
-    if seen >= len(text):
-        return None
-    return Event(
-        EventType.MESSAGE_DELTA,
-        {"message_id": event.data["message_id"], "offset": seen, "text": text[seen:]},
-        session_id=event.session_id,
-        turn_id=event.turn_id,
-        seq=first_seq + len(lengths) - 1,
-        at=event.at,
-        severity=Severity.DEBUG,
-    )
+        return []
+    begin = max(cursor + 1, first_seq)
+    offset = sum(lengths[: begin - first_seq])
+    pieces = []
+    between = slice(bisect_left(page, begin, key=_number), bisect_right(page, completed.seq, key=_number))
+    for seq in map(_number, page[between]):
+        end = offset + sum(lengths[begin - first_seq : seq - first_seq])
+        if seq == completed.seq:
+            end = len(text)
+        if end > offset and begin < seq:
+            piece = {"message_id": completed.data["message_id"], "offset": offset, "text": text[offset:end]}
+            pieces.append(
+                Event(
+                    EventType.MESSAGE_DELTA,
+                    piece,
+                    session_id=completed.session_id,
+                    turn_id=completed.turn_id,
+                    seq=max(begin, min(seq, first_seq + len(lengths)) - 1),
+                    at=completed.at,
+                    severity=Severity.DEBUG,
+                )
+            )
+        begin, offset = seq + 1, max(offset, end)
+    return pieces

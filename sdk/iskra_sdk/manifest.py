@@ -30,7 +30,7 @@ class PluginPermission(StrEnum):
     LLM = "llm"
     """Call models on its own account: ``context.llm``."""
     SESSIONS = "sessions"
-    """Read sessions: ``context.sessions``."""
+    """Read sessions, and tell them of events of its own: ``context.sessions``, ``context.tell_session``."""
     TURNS = "turns"
     """Start and cancel turns: ``context.turns``."""
     APPROVALS = "approvals"

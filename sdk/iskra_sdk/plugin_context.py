@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from iskra_sdk.approval import Approvals
 from iskra_sdk.clock import Clock
-from iskra_sdk.event import Event
+from iskra_sdk.event import Event, Severity
 from iskra_sdk.event_bus import EventBus
 from iskra_sdk.ids import SessionId, TurnId
 from iskra_sdk.interceptor import Point, Proceed
@@ -206,6 +206,60 @@ class PluginContext(Protocol):
             principal: On whose account.
             target: What it was done to.
             data: JSON-able facts; no secrets, no contents of messages.
+        """
+
+    async def tell_session(
+        self,
+        session_id: SessionId,
+        event_type: str,
+        data: Mapping[str, object],
+        *,
+        severity: Severity = Severity.INFO,
+        turn_id: TurnId | None = None,
+    ) -> Event:
+        """Tell a session of something: the event gets a number in its log, is kept there, and is shown to its readers.
+
+        For what a person in the session wants to see in its place among messages and tool calls, also when they come
+        back later; what merely matters to dashboards and other plugins goes over ``events.publish`` and costs no
+        write. Needs ``sessions``.
+
+        The event is committed when this returns, then published on the bus once, like the kernel's own, so that event
+        handlers get it; do not publish it yourself. It works while a turn of the session is under way and when nobody
+        has the session open. A caller who is cancelled loses the answer and not the event. After a crash a turn runs
+        again, and what a plugin tells in it may be told again. A plugin may tell 500 events in one session at once,
+        and 10 a second in the long run.
+
+        Say that the tide has turned, where somebody talks about it::
+
+            @hookimpl
+            def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
+                async def look(event: Event) -> None:
+                    if event.session_id is not None and "tide" in str(event.data.get("input", "")):
+                        await context.tell_session(
+                            event.session_id, "tides.turned", {"level": 2.4}, turn_id=event.turn_id
+                        )
+
+                return [EventHandler("turn.started", look)]
+
+        A client that follows the session then gets, between the turn's other events,
+        ``{"seq": 12, "type": "tides.turned", "source": "tides", "data": {"level": 2.4}, …}``.
+
+        Args:
+            session_id: Which session. Whose it is, is not asked: the plugin answers for telling it there.
+            event_type: Begins with the plugin's name and a dot; up to 100 letters, digits, underscores and dots.
+            data: JSON-able facts of up to 16,384 bytes. Whoever may read the session may read them.
+            severity: How much it matters.
+            turn_id: The turn of this session that it belongs to, if any.
+
+        Returns:
+            The event with its number.
+
+        Raises:
+            SessionNotFoundError: There is no such session, or it was deleted.
+            PermissionDeniedError: The type does not begin with the plugin's name.
+            BadInputError: The data have no JSON form, or take too many bytes.
+            BusyError: The plugin tells too much, the server still starts, or the database does not answer.
+            StoreError: It could not be written; nobody saw it.
         """
 
     async def at_point(self, point: Point, payload: Any, proceed: Proceed) -> Any:

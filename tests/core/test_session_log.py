@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iskra import session_log
 from iskra.event_bus import InProcessEventBus
@@ -219,3 +221,37 @@ async def test_followers_are_told_that_the_server_stops(logs: SessionLogs) -> No
     assert event.type == EventType.SERVER_STOPPING
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+@given(st.lists(st.sampled_from(["piece", "thought", "told"]), min_size=1, max_size=20), st.integers(0, 22))
+async def test_a_late_reader_gets_numbers_in_order_and_the_rest_of_the_text(course: list[str], seen: int) -> None:
+    store = MemoryStore()
+    bus = InProcessEventBus(Points())
+    logs = SessionLogs(store, bus, SystemClock())
+    live = await opened(logs)
+    for number, kind in enumerate(course):
+        if kind == "piece":
+            await logs.delta(live, TURN, MESSAGE, f"{number} ")
+        elif kind == "thought":
+            await logs.reasoning(live, TURN, MESSAGE, "hm")
+        else:
+            await logs.tell(SESSION, Event("tides.turned"))
+    text = "".join(f"{number} " for number, kind in enumerate(course) if kind == "piece")
+    await complete(logs, live, text)
+    end, after = live.last_seq, min(seen, live.last_seq - 1)
+    shown = [event for event in live.after(0) if event.seq > after]
+    logs.release(live)
+    read = await collect(logs, after=after, until=end)
+    numbers = [event.seq for event in read]
+    assert numbers == sorted(set(numbers))
+    assert min(numbers) > after
+    assert text_of(read, text_before(text, shown)) == text
+    told = [event.seq for event in shown if event.type == "tides.turned"]
+    assert [event.seq for event in read if event.type == "tides.turned"] == told
+    await bus.aclose()
+
+
+def text_before(text: str, shown: Sequence[Event]) -> str:
+    """Return what a reader had of a text before the deltas in ``shown``."""
+    rest = "".join(str(event.data.get("text", "")) for event in shown if event.type == EventType.MESSAGE_DELTA)
+    return text[: len(text) - len(rest)]

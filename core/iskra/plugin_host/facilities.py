@@ -43,8 +43,10 @@ class TurnStarter(Protocol):
     async def cancel(self, principal: Principal, turn_id: TurnId) -> object: ...
 
 
-class SessionFollower(Protocol):
+class SessionLog(Protocol):
     """What the session logs do for plugins."""
+
+    async def tell(self, session_id: SessionId, event: Event) -> Event: ...
 
     def follow(
         self, principal: Principal, session_id: SessionId, *, after: int = 0
@@ -81,6 +83,6 @@ class Facilities:
 
     llm: Router | None = None
     turns: TurnStarter | None = None
-    logs: SessionFollower | None = None
+    logs: SessionLog | None = None
     approvals: Approvals | None = None
     park: Callable[[Catalog], Awaitable[None] | None] | None = None

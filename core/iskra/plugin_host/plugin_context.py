@@ -16,14 +16,16 @@ from opentelemetry import metrics, trace
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from iskra.plugin_host.allowance import Allowance
 from iskra.plugin_host.code_owners import contained
 from iskra.plugin_host.facilities import Facilities, InterceptorSlot
 from iskra.plugin_host.leases import Lease
 from iskra.plugin_host.plugin_http import PluginHTTP
+from iskra.plugin_host.told_events import ToldEvents
 from iskra_sdk.approval import Approvals
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import BadInputError, BusyError, PermissionDeniedError, PluginDependencyError, PluginError
-from iskra_sdk.event import Event
+from iskra_sdk.event import Event, Severity
 from iskra_sdk.event_bus import EventBus, Overflow, Subscription
 from iskra_sdk.ids import ApprovalId, SessionId, TurnId
 from iskra_sdk.interceptor import Point, Proceed
@@ -220,8 +222,7 @@ class PluginEvents:
         self._bus = bus
         self._host = host
         self._acquisitions = acquisitions
-        self._allowance = _EVENT_BURST
-        self._counted_at = time.monotonic()
+        self._allowance = Allowance(_EVENTS_PER_SECOND, _EVENT_BURST)
         self._reported_at = 0.0
 
     async def publish(self, event: Event) -> None:
@@ -253,19 +254,19 @@ class PluginEvents:
                 mend=f"Begin its own types with `{self._name}.`.",
                 facts={"plugin": self._name, "event_type": event.type},
             )
+        return replace(event, source=self._name) if self.admit(event.type) else None
+
+    def admit(self, event_type: str) -> bool:
+        """Return whether one more event is within bounds; where it is not, that is counted against the plugin."""
+        if self._allowance.take():
+            return True
         now = time.monotonic()
-        refill = (now - self._counted_at) * _EVENTS_PER_SECOND
-        self._allowance = min(_EVENT_BURST, self._allowance + refill)
-        self._counted_at = now
-        if self._allowance < 1:
-            if now - self._reported_at >= 1:
-                self._reported_at = now
-                logger.warning("event flood", extra={"plugin": self._name, "event_type": event.type})
-                flood = PluginError(self._name, f"it publishes more than {_EVENTS_PER_SECOND:g} events a second.")
-                self._host.record_failure(self._name, flood)
-            return None
-        self._allowance -= 1
-        return replace(event, source=self._name)
+        if now - self._reported_at >= 1:
+            self._reported_at = now
+            logger.warning("event flood", extra={"plugin": self._name, "event_type": event_type})
+            flood = PluginError(self._name, f"it publishes more than {_EVENTS_PER_SECOND:g} events a second.")
+            self._host.record_failure(self._name, flood)
+        return False
 
 
 class PluginValues:
@@ -444,7 +445,9 @@ class KernelContext:
         self.acquisitions = Acquisitions(manifest.name)
         self.owned_tasks = OwnedTasks(manifest.name, host, self.acquisitions)
         self.tasks: Tasks = self.owned_tasks
-        self.events: EventBus = PluginEvents(manifest.name, bus, host, self.acquisitions)
+        events = PluginEvents(manifest.name, bus, host, self.acquisitions)
+        self.events: EventBus = events
+        self._told = ToldEvents(manifest.name, clock, events.admit, host.record_failure)
         self.state: KeyValueState = PluginValues(manifest.name, store)
         self.services: dict[type, object] = {}
         """What it provides; the host puts it into service at the swap."""
@@ -507,6 +510,21 @@ class KernelContext:
                 except BaseException as exc:  # a plugin's SystemExit would end the event loop
                     logger.warning("notifier failed", extra={"plugin": notifier.plugin}, exc_info=exc)
                     self._host.record_failure(notifier.plugin, exc)
+
+    async def tell_session(
+        self,
+        session_id: SessionId,
+        event_type: str,
+        data: Mapping[str, object],
+        *,
+        severity: Severity = Severity.INFO,
+        turn_id: TurnId | None = None,
+    ) -> Event:
+        self._require(PluginPermission.SESSIONS, "context.tell_session")
+        if self.acquisitions.is_closed:
+            raise PluginError(self.name, "it has been unloaded and can tell nothing more.")
+        log = available(self._host.facilities.logs, "session logs")
+        return await self._told.tell(log, session_id, event_type, data, severity=severity, turn_id=turn_id)
 
     def provide(self, protocol: type[T], service: T) -> None:
         self._host.provide(self.name, protocol, service)

@@ -27,6 +27,7 @@ from iskra_sdk.manifest import PluginManifest, PluginPermission, manifest_from_s
 from iskra_sdk.message import Message, ToolResult
 from iskra_sdk.plugin_context import Turns
 from iskra_sdk.principal import Principal
+from iskra_sdk.session_store import CreateSession, Session
 from iskra_sdk.testing.harness_context import HarnessContext, Respond
 from iskra_sdk.testing.harness_turn import Approver, FinishedTurn, HarnessTurn
 from iskra_sdk.testing.memory_bus import MemoryEventBus
@@ -57,6 +58,8 @@ class PluginHarness:
         agents: Its agents by name, and those the test added.
         tools: Its tools by name, and those the test added.
         voices: Its voices by name.
+        session_id: The session in the store that all turns belong to; what the plugin tells there with
+            ``context.tell_session`` is found by ``store.events``.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class PluginHarness:
         self._model: LLMProvider | None = None
         self._approve: Approver = False
         self._contexts: dict[str, BaseModel] = {}
-        self._session_id = SessionId(new_id("ses"))
+        self.session_id = SessionId(new_id("ses"))
 
     @classmethod
     @asynccontextmanager
@@ -137,6 +140,8 @@ class PluginHarness:
             )
             harness = cls(manager, context, bus, kept)
             harness._model, harness._approve = model, approve
+            now = context.clock.now()
+            await kept.apply([CreateSession(Session(harness.session_id, TESTER.id, now, now))])
             stack.push_async_callback(context.close)
             lifespan = manager.hook.lifespan(context=context)
             if lifespan is not None:
@@ -209,7 +214,7 @@ class PluginHarness:
             answers=list(answers),
             messages=[*history, message],
             contexts=self._contexts,
-            session_id=self._session_id,
+            session_id=self.session_id,
             voice=voice,
         )
         finished = await turn.finish(self.agents[agent])

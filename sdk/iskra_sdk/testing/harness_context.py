@@ -23,17 +23,19 @@ from iskra_sdk.errors import (
     PluginError,
     ToolError,
 )
-from iskra_sdk.event import Event
+from iskra_sdk.event import Event, Severity
 from iskra_sdk.event_bus import EventBus, Overflow, Subscription
+from iskra_sdk.ids import SessionId, TurnId
 from iskra_sdk.interceptor import Point, Proceed
 from iskra_sdk.llm import LLM, LLMAnswer, LLMChunk, LLMProvider, LLMRequest
 from iskra_sdk.manifest import PluginManifest, PluginPermission
 from iskra_sdk.notifier import Notification
 from iskra_sdk.plugin_context import HTTPClient, HTTPResponse, Tasks, Turns
-from iskra_sdk.principal import Principal
-from iskra_sdk.session_store import PutPluginValue, SessionReader
+from iskra_sdk.principal import SYSTEM, Principal
+from iskra_sdk.session_store import AppendEvent, PutPluginValue, ReserveSeq, SessionReader
 from iskra_sdk.testing.memory_bus import MemoryEventBus
 from iskra_sdk.testing.memory_store import MemoryStore
+from iskra_sdk.told_event import told_event
 from iskra_sdk.tool import Tool
 from iskra_sdk.turn import AgentCard
 
@@ -221,6 +223,8 @@ class HarnessContext:
         self.own_http = HarnessHTTP(respond)
         self._workspace = workspace
         self._store = store
+        self._bus = bus
+        self._telling = asyncio.Lock()
         self._llm = HarnessLLM(model)
         self._turns = turns
         self._approvals = approvals
@@ -295,6 +299,33 @@ class HarnessContext:
     ) -> None:
         """Keep the entry for the test, as (action, principal's id, target, data)."""
         self.audited.append((f"{self.name}.{action}", principal.id, target, dict(data or {})))
+
+    async def tell_session(
+        self,
+        session_id: SessionId,
+        event_type: str,
+        data: Mapping[str, object],
+        *,
+        severity: Severity = Severity.INFO,
+        turn_id: TurnId | None = None,
+    ) -> Event:
+        """Append the event to the session in the harness's store, and publish it on its bus; no flood is cut."""
+        self._require(PluginPermission.SESSIONS)
+        event = told_event(
+            self.name,
+            event_type,
+            data,
+            session_id=session_id,
+            turn_id=turn_id,
+            severity=severity,
+            at=self.clock.now(),
+        )
+        async with self._telling:
+            session = await self._store.session(SYSTEM, session_id)
+            told = replace(event, seq=session.reserved_seq + 1)
+            await self._store.apply([AppendEvent(told), ReserveSeq(session_id, told.seq)])
+        self._bus.publish_nowait(told)
+        return told
 
     async def at_point(self, point: Point, payload: Any, proceed: Proceed) -> Any:
         """Do the real thing: no interceptors are in a test's way."""

@@ -63,9 +63,7 @@ def test_a_reset_leaves_pinned_messages_in_view(house: House, client: httpx.Clie
     assert seen(house, session_id) == [QUESTIONS[0], QUESTIONS[2]]
 
 
-def test_without_pins_a_reset_leaves_the_latest_turn_only(
-    house: House, client: httpx.Client, session_id: str
-) -> None:
+def test_without_pins_a_reset_leaves_the_latest_turn_only(house: House, client: httpx.Client, session_id: str) -> None:
     reset(client, session_id)
     assert seen(house, session_id) == [QUESTIONS[2]]
 

@@ -27,9 +27,19 @@ from iskra_sdk import (
     hookimpl,
     tool,
 )
-from iskra_sdk.errors import PermissionDeniedError, PluginLoadError, PluginSettingsError, ToolArgumentsError, TurnError
+from iskra_sdk.errors import (
+    BadInputError,
+    PermissionDeniedError,
+    PluginLoadError,
+    PluginSettingsError,
+    SessionNotFoundError,
+    ToolArgumentsError,
+    TurnError,
+)
+from iskra_sdk.ids import SessionId
 from iskra_sdk.message import ToolCall
 from iskra_sdk.testing import AskedCall, MemoryStore, PluginHarness, ScriptedModel
+from iskra_sdk.testing.harness import TESTER
 
 
 class Count(BaseModel):
@@ -259,6 +269,26 @@ async def test_lifespan_tasks_and_handlers_live_as_in_the_server() -> None:
         with pytest.raises(PermissionDeniedError):
             await harness.context.events.publish(Event("approval.decided"))
     assert plugin.log == ["entered", "turn.started", "worked", "closed", "left"]
+
+
+async def test_what_a_plugin_tells_in_a_session_is_kept_and_published() -> None:
+    plugin = Lively()
+    async with PluginHarness.open(plugin) as harness:
+        context, session_id = harness.context, harness.session_id
+        told = [await context.tell_session(session_id, "plugin_under_test.done", {"n": n}) for n in range(2)]
+        assert await harness.store.events(TESTER, session_id) == told
+        assert list(harness.bus.published) == told
+        assert told[0].seq < told[1].seq
+        with pytest.raises(PermissionDeniedError):
+            await context.tell_session(session_id, "approval.decided", {})
+        with pytest.raises(SessionNotFoundError):
+            await context.tell_session(SessionId("ses_none"), "plugin_under_test.done", {})
+        with pytest.raises(BadInputError):
+            await context.tell_session(session_id, "plugin_under_test.done", {"who": object()})
+        assert list(harness.bus.published) == told
+    async with PluginHarness.open(Lively(), manifest=PluginManifest(name="modest")) as harness:
+        with pytest.raises(PermissionDeniedError, match="sessions"):
+            await harness.context.tell_session(harness.session_id, "modest.done", {})
 
 
 async def test_what_the_server_would_refuse_is_refused() -> None:
