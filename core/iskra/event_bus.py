@@ -11,7 +11,7 @@ from types import TracebackType
 from iskra.interceptors import Points
 from iskra_sdk.errors import SubscriberTooSlowError
 from iskra_sdk.event import SYSTEM_TOPIC, Event, matches
-from iskra_sdk.event_bus import EventHandler, Overflow
+from iskra_sdk.event_bus import EventHandler, Overflow, receiving_plugin
 from iskra_sdk.interceptor import Point
 
 logger = logging.getLogger(__name__)
@@ -310,6 +310,7 @@ class InProcessEventBus:
         self.publish_nowait(event)
 
     async def _serve(self, reader: _Reader, handler: EventHandler, owner: str) -> None:
+        receiving_plugin.set(owner)  # the task is the handler's own
         buffer = reader.buffer
         reported = 0
         while buffer or await reader.wait():

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -85,3 +86,10 @@ class EventHandler:
     pattern: str
     handle: Callable[[Event], Awaitable[None]]
     buffer: int = 1024
+
+
+receiving_plugin: ContextVar[str] = ContextVar("receiving_plugin", default="")
+"""At ``bus.deliver``: the plugin whose event handler gets the event; ``Event.source`` says who published it.
+
+Set by the bus for the task of each handler, so tasks that a handler starts inherit it. Empty elsewhere.
+"""

@@ -30,7 +30,8 @@ class Point(StrEnum):
     BUS_PUBLISH = "bus.publish"
     """``Event`` → ``None``; returning without ``proceed`` drops the event."""
     BUS_DELIVER = "bus.deliver"
-    """``Event`` → ``None``: delivery to one event handler."""
+    """``Event`` → ``None``: delivery to one event handler, of the plugin that ``iskra_sdk.event_bus.receiving_plugin``
+    names."""
     STORE_READ = "store.read"
     """``str`` (what is read) → the value read."""
     STORE_WRITE = "store.write"

@@ -11,7 +11,7 @@ from iskra.interceptors import Points
 from iskra.plugin_host.catalog import Owned
 from iskra_sdk.errors import SubscriberTooSlowError
 from iskra_sdk.event import Event
-from iskra_sdk.event_bus import EventBus, EventHandler, Overflow
+from iskra_sdk.event_bus import EventBus, EventHandler, Overflow, receiving_plugin
 from iskra_sdk.ids import SessionId
 from iskra_sdk.interceptor import Interceptor, Point, Proceed
 from iskra_sdk.testing.bus_conformance import EventBusConformance
@@ -192,6 +192,28 @@ async def test_interceptors_of_publish_and_deliver_run() -> None:
     await bus.publish(event(1, "secret"))
     await bus.publish(event(2))
     assert await recorder.wait() == [2, 2]
+    await bus.aclose()
+
+
+async def test_an_interceptor_of_deliver_is_told_who_receives() -> None:
+    points = Points()
+    bus = InProcessEventBus(points)
+    seen: list[tuple[str, str, int]] = []
+
+    async def around(payload: Event, proceed: Proceed) -> Any:
+        seen.append((payload.source, receiving_plugin.get(), payload.seq))
+        await proceed(payload)
+
+    points.rebuild([Owned(Interceptor(Point.BUS_DELIVER, around), "p", 1)])
+    recorders = {"weather": Recorder(2), "mail": Recorder(2)}
+    for owner, recorder in recorders.items():
+        bus.on(EventHandler("*", recorder), owner)
+    await bus.publish(event(1))
+    await bus.publish(event(2))
+    for recorder in recorders.values():
+        assert await recorder.wait() == [1, 2]
+    assert sorted(seen) == [("kernel", owner, seq) for owner in ("mail", "weather") for seq in (1, 2)]
+    assert receiving_plugin.get() == "", "publishers are nobody's handler"
     await bus.aclose()
 
 

@@ -12,17 +12,25 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from iskra_chaos.faults.fault import Shot
+from iskra_chaos.faults.fault import Fault, Shot
 from iskra_chaos.faults.injection import Inject
-from iskra_chaos.faults.parameters import BusDelay, DropRedeliver, Duplicate, Reorder
+from iskra_chaos.faults.parameters import BusDelay, DropRedeliver, Duplicate, Partition, Reorder
 from iskra_sdk.errors import PluginError
-from iskra_sdk.event import Event
+from iskra_sdk.event import EPHEMERAL, Event, EventType
+from iskra_sdk.event_bus import receiving_plugin
 from iskra_sdk.interceptor import Proceed
 
 logger = logging.getLogger(__name__)
 
 _MOST_HELD = 64
 """Events held back from one handler; more are delivered as if nothing had happened."""
+_MOST_PARTED = 1024
+"""Events that a partition holds back from one handler; with one more it heals early."""
+_MAY_BE_LOST = EPHEMERAL - {EventType.SESSION_DELETED}
+"""Types that a partition may lose: nobody has to find them anywhere else. Of a deleted session plugins must
+hear, or they keep what they know of it."""
+_NEVER_PUSHED_OUT = 1_000_000
+"""Later events; an event that only its time brings."""
 _LAST_DELIVERY = 1.0
 """Seconds for what is still held when the plugin goes."""
 
@@ -46,6 +54,10 @@ class _Held:
         self.keeps_order = keeps_order
         self.is_due = shot is None
         self.overtaken = 0
+
+    def is_with(self, shot: Shot) -> bool:
+        """Whether it waits for the same partition to heal."""
+        return self.shot is not None and self.shot.fault is shot.fault and shot.fault.kind.name == "partition"
 
     def is_over(self) -> bool:
         """Whether it has waited long enough, if nothing before it waits as well."""
@@ -102,6 +114,26 @@ class Lane:
         if len(self._held) >= _MOST_HELD:
             return False
         item = _Held(event, proceed, shot, left=later_events, seconds=seconds, keeps_order=keeps_order)
+        return self._keep(item, shot, seconds)
+
+    def part(self, shot: Shot, event: Event, proceed: Proceed, *, seconds: float) -> bool:
+        """Keep an event until a partition heals, in ``seconds`` or with the fault, together with all that it parts.
+
+        Returns ``False`` when too many are held, which heals this lane's side of it, or the plugin is going.
+        """
+        parted = [item for item in self._held if item.is_with(shot)]
+        if len(self._held) >= _MOST_PARTED:
+            for item in parted:
+                item.is_due = True
+            return False
+        item = _Held(event, proceed, shot, left=_NEVER_PUSHED_OUT, seconds=seconds, keeps_order=True)
+        if not parted:
+            return self._keep(item, shot, seconds)
+        item.due = parted[0].due  # the one job brings them all
+        self._held.append(item)
+        return True
+
+    def _keep(self, item: _Held, shot: Shot, seconds: float) -> bool:
         try:
             self._start(lambda: self._bring(item, shot, seconds))
         except PluginError:
@@ -152,8 +184,9 @@ class Lane:
                     await self._release_after(self._held[0])
 
     async def _release_after(self, item: _Held) -> None:
-        """Call an event due and deliver what can go now, in the handler's next pause."""
-        item.is_due = True
+        """Call an event due, with all that one partition holds, and deliver what can go in the handler's next pause."""
+        for held in self._held:
+            held.is_due |= held is item or (item.shot is not None and held.is_with(item.shot))
         self._bringing += 1
         try:
             async with self.turn:
@@ -227,12 +260,40 @@ async def _drop_and_redeliver(shot: Shot, event: Event, proceed: Proceed, lane: 
         await proceed(event)
     keeps_order = given.keeps_topic_order and not given.is_processed
     seconds = given.redeliver_after_ms / 1000.0
-    is_held = lane.hold(shot, event, direct, later_events=1_000_000, seconds=seconds, keeps_order=keeps_order)
+    is_held = lane.hold(shot, event, direct, later_events=_NEVER_PUSHED_OUT, seconds=seconds, keeps_order=keeps_order)
     if not is_held and not given.is_processed:
+        await proceed(event)
+
+
+def _is_cut_off(fault: Fault, event: Event) -> bool:
+    """Return whether an event would have to cross a partition to the handler whose task this is."""
+    given = fault.parameters
+    if not isinstance(given, Partition) or fault.lease.age * 1000.0 >= given.heals_after_ms:
+        return False
+    ends = (event.source, receiving_plugin.get())
+    return _connects(given, *ends) or (given.is_mutual and _connects(given, *reversed(ends)))
+
+
+def _connects(given: Partition, publisher: str, receiver: str) -> bool:
+    return given.publisher in ("", publisher) and given.receiver in ("", receiver)
+
+
+async def _cut_off(shot: Shot, event: Event, proceed: Proceed, lane: Lane, direct: Proceed) -> None:
+    given = shot.parameters(Partition)
+    if given.loses_passing and event.type in _MAY_BE_LOST:
+        shot.observe()
+        return
+    if not lane.part(shot, event, direct, seconds=given.heals_after_ms / 1000.0 - shot.fault.lease.age):
         await proceed(event)
 
 
 PUBLISHES: Mapping[str, Inject] = {"delay": _delay}
 DELIVERIES: Mapping[str, Inject] = {"delay": _delay, "duplicate": _duplicate}
-ORDERS: Mapping[str, OrderInject] = {"reorder": _reorder, "drop_redeliver": _drop_and_redeliver}
+ORDERS: Mapping[str, OrderInject] = {
+    "reorder": _reorder,
+    "drop_redeliver": _drop_and_redeliver,
+    "partition": _cut_off,
+}
 """Faults of ``bus.deliver`` that need the handler's lane."""
+CONCERNS: Mapping[str, Callable[[Fault, Event], bool]] = {"partition": _is_cut_off}
+"""Kinds that only some deliveries are counted for."""

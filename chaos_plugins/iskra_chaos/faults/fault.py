@@ -99,6 +99,12 @@ class Fault:
         lease.count(applied=is_hit)
         return Shot(self, session, index) if is_hit else None
 
+    def fade(self, share: float) -> None:
+        """Go on with ``share`` of the strength, in (0, 1]: fewer calls are hit, and less is done to them."""
+        rule = self.strategy
+        self.strategy = rule.model_copy(update={"probability": rule.probability * share})
+        self.parameters = self.parameters.faded(share)
+
     def forget(self) -> None:
         """Drop what was kept of calls; for a fault that has ended and is only looked at any more."""
         self.memory.clear()

@@ -123,8 +123,9 @@ class _DeliveryGate(_Gate):
         async def inner(changed: Event) -> None:
             await self._over(lane, tuple(others), passage, changed, proceed)
 
-        shot = fault.take(passage)
         name = fault.kind.name
+        concerns = bus.CONCERNS.get(name)
+        shot = fault.take(passage) if concerns is None or concerns(fault, event) else None
         if shot is None:
             await inner(event)
         elif name in bus.ORDERS:

@@ -189,13 +189,17 @@ def _fire_reset(intensity: float) -> list[dict[str, Any]]:
 
 
 def _quantum_flux(intensity: float, seed: int) -> list[dict[str, Any]]:
-    """Order and time. The clock is the whole server's, so it is skewed in test environments only."""
+    """Order and time. For the first moments all plugins are cut off from events, then they come out of their order.
+
+    The clock is the whole server's, so it is skewed in test environments only.
+    """
     often, seldom = Intermittent(probability=0.3 * intensity), Intermittent(probability=0.1 * intensity)
     skew = _HIGHEST_SKEW * intensity * (2.0 * uniform(seed, "skew") - 1.0)
     return [
         _fault(Point.BUS_DELIVER, "duplicate", often),
         _fault(Point.BUS_DELIVER, "reorder", often, window=1 + math.ceil(9 * intensity)),
         _fault(Point.BUS_DELIVER, "drop_redeliver", seldom),
+        _fault(Point.BUS_DELIVER, "partition", Persistent(), heals_after_ms=100.0 + 900.0 * intensity),
         {**_fault(Point.CLOCK, "skew", Persistent(), seconds=skew), "intensity": None},
     ]
 

@@ -27,7 +27,7 @@ _MOST_LEAVES = 1000
 
 def transpose_digits(result: ToolResult, fields: int, draw: Draw) -> ToolResult:
     """Let two neighbouring, different digits change places in up to ``fields`` values."""
-    return _with_leaves(result, fields, draw, lambda value, label: _transposed(value, draw(label)))
+    return _with_leaves(result, fields, draw, lambda value, label: with_digits_transposed(value, draw(label)))
 
 
 def swap_fields(result: ToolResult, fields: int, draw: Draw) -> ToolResult:
@@ -49,10 +49,10 @@ def name_another(result: ToolResult, fields: int, draw: Draw) -> ToolResult:
 
     def other(value: object, label: str) -> object:
         if isinstance(value, str):
-            return _other_word(value, draw(label))
+            return with_another_word(value, draw(label))
         return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
 
-    return _with_leaves(result, fields, draw, other, is_wanted=_is_identity)
+    return _with_leaves(result, fields, draw, other, is_wanted=lambda path, _value: says_whom(path))
 
 
 def hide_instructions(result: ToolResult, text: str) -> ToolResult:
@@ -65,13 +65,35 @@ def hide_instructions(result: ToolResult, text: str) -> ToolResult:
     return _with_document(result, document)
 
 
+def has_fields(result: ToolResult) -> bool:
+    """Return whether a result is structured; others are text."""
+    return _document(result) is not None
+
+
+def values_of(result: ToolResult) -> set[tuple[Path, object]]:
+    """Return the values of a structured result, each with the last part of its place."""
+    return {(path[-1:], value) for path, value in _leaves(_document(result))}
+
+
+def change_values(
+    result: ToolResult,
+    fields: int,
+    draw: Draw,
+    change: Callable[[object, float], object],
+    *,
+    is_wanted: Callable[[Path, object], bool],
+) -> ToolResult:
+    """Change up to ``fields`` of the values that are wanted; ``change`` gets a value and a number in [0, 1)."""
+    return _with_leaves(result, fields, draw, lambda value, label: change(value, draw(label)), is_wanted=is_wanted)
+
+
 def _with_leaves(
     result: ToolResult,
     fields: int,
     draw: Draw,
     change: Callable[[object, str], object],
     *,
-    is_wanted: Callable[[Path], bool] = lambda _path: True,
+    is_wanted: Callable[[Path, object], bool] = lambda _path, _value: True,
 ) -> ToolResult:
     document = _document(result)
     if document is None:
@@ -79,7 +101,7 @@ def _with_leaves(
     changes = [
         (path, other)
         for path, value in _leaves(document)
-        if is_wanted(path) and (other := change(value, repr(path))) != value
+        if is_wanted(path, value) and (other := change(value, repr(path))) != value
     ]
     changes.sort(key=lambda found: draw("which", repr(found[0])))
     for path, other in changes[:fields]:
@@ -138,12 +160,14 @@ def _put(document: Any, path: Path, value: object) -> None:
     _get(document, path[:-1])[path[-1]] = value
 
 
-def _is_identity(path: Path) -> bool:
+def says_whom(path: Path) -> bool:
+    """Return whether a value at a place, by its name, says what a result is about."""
     names = [part for part in path if isinstance(part, str)]
     return bool(names) and _IDENTITY.search(names[-1]) is not None
 
 
-def _transposed(value: object, drawn: float) -> object:
+def with_digits_transposed(value: object, drawn: float) -> object:
+    """Return a value with two neighbouring, different digits transposed, or as it is where there are none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
@@ -170,7 +194,7 @@ def _with_numbers_swapped(text: str) -> str:
     return text
 
 
-def _other_word(text: str, drawn: float) -> str:
+def with_another_word(text: str, drawn: float) -> str:
     """Change one word of a text into a neighbour of it: the next number, or the word with a suffix."""
     words = list(_WORD.finditer(text))
     if not words:

@@ -11,6 +11,7 @@ from typing import Any
 from iskra_chaos.faults import lies
 from iskra_chaos.faults.attribution import current_invocation
 from iskra_chaos.faults.delay import latency_seconds
+from iskra_chaos.faults.disagreement import disagree, remember
 from iskra_chaos.faults.fault import INJECTED, Fault, Shot
 from iskra_chaos.faults.injection import Inject, Watch
 from iskra_chaos.faults.parameters import (
@@ -135,6 +136,10 @@ def keep(fault: Fault, payload: Any, result: Any) -> None:
         fault.memory.setdefault(_key(), result)
 
 
+def _ignore(fault: Fault, payload: Any, result: Any) -> None:
+    """Keep nothing, for kinds that replay nothing."""
+
+
 def _altering(alter: Alter) -> Inject:
     """Return an injector that alters results and marks what it altered; errors stay what they are."""
 
@@ -143,7 +148,7 @@ def _altering(alter: Alter) -> Inject:
         if result.is_error or not shot.is_active:
             return result
         altered = alter(shot, result)
-        keep(shot.fault, payload, result)
+        WATCHES.get(shot.fault.kind.name, _ignore)(shot.fault, payload, result)
         if (altered.content, altered.data) == (result.content, result.data):
             return result
         shot.observe()
@@ -160,6 +165,7 @@ RESULTS: Mapping[str, Inject] = {
     "wrong_entity": _altering(_wrong_entity),
     "swapped_fields": _altering(_swapped),
     "transposed_digits": _altering(_transposed),
+    "disagreement": _altering(disagree),
     "hidden_instructions": _altering(_with_instructions),
 }
 """Faults of ``tool.result``."""
@@ -175,5 +181,5 @@ CALLS: Mapping[str, Inject] = {
 }
 """Faults of ``tool.call``."""
 
-WATCHES: Mapping[str, Watch] = {"stale_result": keep, "wrong_entity": keep}
+WATCHES: Mapping[str, Watch] = {"stale_result": keep, "wrong_entity": keep, "disagreement": remember}
 """Kinds that replay what was before."""

@@ -89,6 +89,7 @@ _LIES = tuple(
         ("wrong_entity", p.AlteredFields, "The tool returns what belongs to something else."),
         ("swapped_fields", p.AlteredFields, "Two values of the result have changed places."),
         ("transposed_digits", p.AlteredFields, "Two neighbouring digits of a number have changed places."),
+        ("disagreement", p.AlteredFields, "The result contradicts what an earlier call said of the same thing."),
         ("hidden_instructions", p.HiddenInstructions, "The result holds instructions to the model."),
     )
 )
@@ -114,6 +115,7 @@ _DELIVER = (
     FaultKind("duplicate", Family.ORDER, p.Duplicate, "A handler gets an event again."),
     FaultKind("reorder", Family.ORDER, p.Reorder, "A handler gets an event after later ones."),
     FaultKind("drop_redeliver", Family.ORDER, p.DropRedeliver, "A delivery is lost and made up for later."),
+    FaultKind("partition", Family.ORDER, p.Partition, "Events of one plugin reach another only after a while."),
 )
 _STORE_SLOW = FaultKind("slow", Family.LATENCY, p.Latency, "The database takes longer.")
 _STORE_LOCKED = FaultKind("locked", Family.CRASH, p.Parameters, "The database is locked by somebody else.")

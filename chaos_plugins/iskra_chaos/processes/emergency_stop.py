@@ -77,8 +77,7 @@ class EmergencyStop:
     async def gradually(self, reason: str) -> Stopped:
         """Lock at once, let operations settle and faults fade for some seconds, then stop everything.
 
-        Faults hit half as many calls after each second. Plain faults' delays and the like stay as they are: it is the
-        share of calls that fades.
+        With each second faults hit half as many calls and do half as much to them: delays, fields and the like fade.
         """
         self._lock(reason)
         processes = [session.process for session in self._engine.sessions.values()]
@@ -92,8 +91,7 @@ class EmergencyStop:
         for _ in range(STEPS):
             for fault in self._board.faults():
                 if fault.lease.is_active:
-                    rule = fault.strategy
-                    fault.strategy = rule.model_copy(update={"probability": rule.probability / 2})
+                    fault.fade(0.5)
             await self._clock.sleep(_STEP)
             if not self._reason:
                 return  # released meanwhile

@@ -216,6 +216,10 @@ class FaultKit:
         for event in events:
             await self.kernel.bus.publish(event)
 
+    async def applied(self, fault: Fault, count: int) -> None:
+        """Wait until a fault has hit so many calls."""
+        await until(lambda: fault.lease.applied >= count)
+
     async def handled(self, count: int) -> list[Event]:
         """Wait until the handler has got so many events, and return them."""
         await until(lambda: len(self.parts.handled) >= count)

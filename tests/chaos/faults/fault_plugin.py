@@ -29,6 +29,27 @@ async def look_up(city: str) -> dict[str, object]:
     return {"city": city, "population": 1234567, "area": 891, "mayor_name": f"{city} Smith", "year": parts.year}
 
 
+@tool(risk="read")
+async def weigh(city: str) -> dict[str, object]:
+    """Say how many people live in a city, as another register has it.
+
+    Args:
+        city: Its name.
+    """
+    parts.calls.append(("weigh", city))
+    return {"register": "B", "population": 1234567, "is_capital": True}
+
+
+@tool(risk="read", reads=("file:{where}",))
+async def read_sign(where: str) -> str:
+    """Read the sign of a city.
+
+    Args:
+        where: At which gate.
+    """
+    return "Founded in 1234"
+
+
 @tool(risk="write")
 async def write_note(text: str) -> str:
     """Write a note.
@@ -59,7 +80,7 @@ class Reader(Agent):
 
 @hookimpl
 def register_tools() -> Iterable[Tool]:
-    return [look_up, write_note]
+    return [look_up, weigh, read_sign, write_note]
 
 
 @hookimpl

@@ -188,7 +188,7 @@ async def test_what_watches_over_faults_is_spared(kit: FaultKit) -> None:
 
 
 async def test_the_log_of_a_session_is_never_touched(kit: FaultKit) -> None:
-    for kind in ("duplicate", "reorder", "drop_redeliver"):
+    for kind in ("duplicate", "reorder", "drop_redeliver", "partition"):
         await kit.inject(Point.BUS_DELIVER, kind, experiment="all")
     events = await kit.ask("hello there")
     seqs = [event.seq for event in events]
@@ -224,7 +224,7 @@ async def test_every_kind_leaves_events_alone_with_probability_0(kit: FaultKit) 
         kit.parts.handled.clear()
 
 
-@pytest.mark.parametrize("kind", ["reorder", "drop_redeliver"])
+@pytest.mark.parametrize("kind", ["reorder", "drop_redeliver", "partition"])
 async def test_a_plugin_that_goes_delivers_what_its_faults_held(tmp_path: Path, kind: str) -> None:
     handled: list[Event] = []
 

@@ -12,6 +12,7 @@ from iskra_chaos.faults.bus import ORDERS
 from iskra_chaos.faults.gate import INJECTORS
 from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of, load_factor
 from iskra_chaos.faults.models import FaultRequest, FaultSpec
+from iskra_chaos.faults.parameters import Parameters
 from iskra_chaos.faults.vocabulary import VOCABULARY, Family
 from iskra_sdk.interceptor import Point
 
@@ -85,7 +86,9 @@ def test_order_and_time_are_bounded(i: float, seed: int) -> None:
         "duplicate": pytest.approx(0.3 * i),
         "reorder": pytest.approx(0.3 * i),
         "drop_redeliver": pytest.approx(0.1 * i),
+        "partition": 1.0,
     }
+    assert events[-1].parameters == {"heals_after_ms": pytest.approx(100 + 900 * i)}
 
 
 @pytest.mark.parametrize("i", [0.1, 0.5, 1.0])
@@ -124,6 +127,15 @@ def test_a_point_without_anything_to_offer_is_refused() -> None:
         faults_of(Operation.PATTERN_BREAK, 0.5, point=Point.BUS_DELIVER)
     with pytest.raises(ValueError, match="combinations_of"):
         faults_of(Operation.EMERGENT_STIMULATION, 0.5)
+
+
+@given(st.sampled_from(sorted({kind.parameters for kinds in VOCABULARY.values() for kind in kinds.values()}, key=str)))
+def test_a_fading_fault_keeps_valid_parameters_and_comes_to_a_bound(model: type[Parameters]) -> None:
+    given = model()
+    for _ in range(5):
+        given = given.faded(0.5)
+        assert model.model_validate(given.model_dump()) == given
+        assert all(abs(getattr(given, name)) <= abs(getattr(model(), name)) for name in model.FADES)
 
 
 # The vocabulary and the wire ---------------------------------------------------------------------------------------

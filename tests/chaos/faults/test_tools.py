@@ -141,6 +141,53 @@ async def test_a_tool_lies_in_a_sandbox(kit: FaultKit, point: Point, kind: str) 
         assert "CANARY" in told(kit)
 
 
+@pytest.mark.parametrize("point", [Point.TOOL_CALL, Point.TOOL_RESULT])
+async def test_two_tools_disagree_about_one_thing(kit: FaultKit, point: Point) -> None:
+    session = await sandbox(kit)
+    fault = await kit.inject(point, "disagreement", parameters={"fields": 5})
+    results: list[ToolResult] = []
+    seen = await watch_results(kit, results)
+    await ask(kit, look_up(), session)
+    await ask(kit, ToolCall("c1", "weigh", '{"city": "paris"}'), session)
+    await ask(kit, ToolCall("c1", "weigh", '{"city": "Oslo"}'), session)
+    await seen()
+    first, second, of_another = results
+    assert first.data == HEALTHY
+    assert isinstance(second.data, dict)
+    assert sorted(str(second.data["population"])) == sorted("1234567")
+    assert second.data == {"register": "B", "population": second.data["population"], "is_capital": True}
+    assert second.data["population"] != 1234567
+    assert second.metadata[INJECTED] == {"id": fault.id, "kind": "disagreement"}
+    assert second.metadata["no_store"] is True
+    assert of_another.data == {"register": "B", "population": 1234567, "is_capital": True}
+    assert INJECTED not in first.metadata
+    assert counters(fault) == (3, 3, 1)
+
+
+async def test_two_calls_of_one_tool_disagree_and_do_so_again_in_a_replay(kit: FaultKit) -> None:
+    told_second = []
+    for _ in range(2):
+        fault = await kit.inject(Point.TOOL_RESULT, "disagreement", seed=7, parameters={"fields": 2})
+        session = await sandbox(kit)
+        call = ToolCall("c1", "read_sign", '{"where": "north"}')
+        await ask(kit, call, session)
+        event = await ask(kit, call, session)
+        told_second.append(event.data["content"])
+        assert counters(fault) == (2, 2, 1)
+        kit.board.clear(fault.id)
+    assert all(
+        text != "Founded in 1234" and sorted(text) == sorted("Founded in 1234") for text in map(str, told_second)
+    )
+
+
+async def test_nobody_contradicts_what_was_said_in_another_session(kit: FaultKit) -> None:
+    fault = await kit.inject(Point.TOOL_RESULT, "disagreement")
+    for _ in range(2):
+        event = await ask(kit, look_up(), await sandbox(kit))
+        assert json.loads(str(event.data["content"])) == HEALTHY
+    assert counters(fault) == (2, 2, 0)
+
+
 async def watch_results(kit: FaultKit, results: list[ToolResult]) -> Any:
     """Record results as they leave the chain, from outside of the faults."""
     board = kit.board

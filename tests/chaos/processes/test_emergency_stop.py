@@ -16,7 +16,9 @@ RULE = {"name": "intermittent", "probability": 0.8}
 def faulted(given: Stage) -> Any:
     """Let a fault loose."""
     return given.parts.board.add(
-        FaultSpec.model_validate({"point": "llm.request", "kind": "down", "strategy": RULE, "ttl": 60})
+        FaultSpec.model_validate(
+            {"point": "llm.request", "kind": "latency", "parameters": {"latency": 800}, "strategy": RULE, "ttl": 60}
+        )
     )
 
 
@@ -55,9 +57,9 @@ async def test_gradually_operations_settle_and_faults_fade_then_all_is_over() ->
         seen = []
         for _ in range(3):
             await given.clock.until_sleeping(2)
-            seen.append((round(fault.strategy.probability, 3), fault.lease.is_active))
+            seen.append((round(fault.strategy.probability, 3), fault.parameters.latency, fault.lease.is_active))
             given.clock.advance(1.0)
-        assert seen == [(0.4, True), (0.2, True), (0.1, True)]
+        assert seen == [(0.4, 400.0, True), (0.2, 200.0, True), (0.1, 100.0, True)], "fewer calls, and less to each"
         await given.records_are_written()
         assert not fault.lease.is_active
         assert process.status == "aborted"
