@@ -24,6 +24,7 @@ PARTS = {
     "fault_points": "Fault points",
     "voices": "Voices: coordination and turns",
     "chaos_operations": "Chaos operations: start, stop, and circling tools",
+    "ethics_review": "Ethics check: what it finds, what it refuses wrongly, and how fast",
     "sift_analysis": "SIFT blocks: building, analysis, injection",
     "resilience": "Resilience experiments R1 to R11 against a real server",
 }

@@ -1,5 +1,7 @@
 """Operations for the ethics tests: plain ones, generated ones, and those of the labelled tables."""
 
+import csv
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from iskra_chaos.ethics.operation import (
 )
 
 _HERE = Path(__file__).parent
+HELD_OUT = _HERE.parents[2] / "benchmarks" / "data" / "ethics_cases_held_out.tsv"
 _PHRASES = (
     "",
     "Shake it up a bit",
@@ -57,6 +60,36 @@ def labelled_cases(table: str) -> list[LabelledCase]:
         )
         for case in cases
     ]
+
+
+def held_out_cases() -> list[LabelledCase]:
+    """Read the table that nothing was tuned on: ``kind`` is the one objection there has to be, if any."""
+    with HELD_OUT.open(encoding="utf-8", newline="") as file:
+        return [_held_out(row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+def _held_out(row: Mapping[str, str]) -> LabelledCase:
+    facts = {"opt_in": True, "staleness": 0.5, "sandboxed": False, **json.loads(row["facts"] or "{}")}
+    is_creative = facts.get("form", "creative") == "creative"
+    session: dict[str, object] = {
+        "id": "s1",
+        "readings": {"staleness": facts.pop("staleness"), "pain": 0.1},
+        "environment": "production" if is_creative else "staging",
+        **{name: facts.pop(name) for name in list(facts) if name in SessionFacts.model_fields},
+    }
+    text, tag = row["text"], facts.pop("tag", "HYP")
+    asked: dict[str, object] = {"operation_type": row["operation"], "form": "creative", "intensity": 0.3}
+    asked |= {"initiator": "user:anna", "disclosed": True, "share": 0.0 if is_creative else 0.01, "session": session}
+    if row["where"] in ("request", "goal"):
+        session[row["where"]] = text
+    elif row["where"] == "card":
+        asked["prompt_card"] = text
+    elif row["where"] == "note":
+        asked["journal_note"] = text
+    else:
+        asked["insertions"] = [{"text": text, "tag": tag}]
+    kinds = frozenset() if row["kind"] == "-" else frozenset({row["kind"]})
+    return LabelledCase(text, Operation.model_validate({**asked, **facts}), row["expect"], kinds)
 
 
 def creative(**changes: object) -> Operation:
