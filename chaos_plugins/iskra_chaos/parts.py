@@ -151,6 +151,7 @@ class ChaosParts:
             self.in_force.acting,
             self.progress.note_answer,
             self.progress.note_failure,
+            self.progress.note_regenerated,
             pinned=self.pinning.of,
             branching=Branching(has_min_p=has_min_p),
             has_min_p=has_min_p,

@@ -1,4 +1,6 @@
-"""micro_disturbance: one answer with a prompt card and a slightly warmer sampler."""
+"""micro_disturbance: one answer with a prompt card and a slightly warmer sampler.
+
+An answer that does not keep what was asked for is drawn again by the base sampler and without the card."""
 
 from iskra_chaos.operations.cards import card
 from iskra_chaos.operations.conversation import Conversation
@@ -15,4 +17,4 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
     else:
         instruction = f"For this answer only: {drawn} Leave facts, numbers and code as they are."
         changes = (f'The next answer gets the hint: "{drawn}"', "The model chooses its words a little more freely.")
-    return Perturbation(turns=1, instruction=instruction, sampler=sampler, changes=changes)
+    return Perturbation(turns=1, instruction=instruction, sampler=sampler, is_checked=True, changes=changes)

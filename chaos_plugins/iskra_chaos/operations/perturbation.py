@@ -64,13 +64,15 @@ class Perturbation:
     Attributes:
         turns: Answers it lasts.
         instruction: Added to the system prompt.
-        sampler: Change of the sampler; left out of calls that offer tools, so that arguments stay exact.
+        sampler: Change of the sampler; left out of calls that offer tools, so that arguments stay exact, and of those
+            that ask for facts, numbers, code or data.
         replaced: Message id → what the model sees in its place; an empty text leaves the message out.
         branches: Ways to answer that are tried side by side, the base branch first.
         in_one_call: Said to the model in place of the branches where they cannot be tried one by one.
         blocked_calls: How many more calls of a tool that goes in circles are refused.
         avoided: Phrases that answers should not contain.
         inputs: Texts whose ideas answers should connect.
+        is_checked: Each answer is held back, checked, and drawn once more without the operation if it falls short.
         notice: Shown to the user before the next answer.
         changes: What is changed, in words, for the person who asks.
     """
@@ -84,6 +86,7 @@ class Perturbation:
     blocked_calls: int = 0
     avoided: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    is_checked: bool = False
     notice: str = ""
     changes: tuple[str, ...] = ()
 
@@ -119,9 +122,18 @@ class Perturbation:
             messages = instructed(messages, instruction)
         parameters = request.parameters
         sampler = branch.sampler if branch is not None else self.sampler
-        if sampler is not None and not request.tools:
+        if sampler is not None and may_be_warmer(request):
             parameters = sampler.applied(parameters, has_min_p=has_min_p)
         return replace(request, messages=messages, parameters=parameters)
+
+
+def may_be_warmer(request: LLMRequest) -> bool:
+    """Tell whether the sampler of a call may be changed: not for tools' arguments, JSON, facts, numbers and code."""
+    from iskra_chaos.operations.exactness import asks_for_exactness  # heavy patterns; not before something acts
+
+    return (
+        not request.tools and "response_format" not in request.parameters and not asks_for_exactness(request.messages)
+    )
 
 
 def instructed(messages: Sequence[Message], instruction: str) -> list[Message]:

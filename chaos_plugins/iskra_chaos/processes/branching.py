@@ -8,7 +8,7 @@ from typing import Any
 
 from iskra_chaos.operations import quantum_flux
 from iskra_chaos.operations.conversation import Conversation
-from iskra_chaos.operations.perturbation import Branch, Perturbation
+from iskra_chaos.operations.perturbation import Branch, Perturbation, may_be_warmer
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.streams import closed_at_end
 from iskra_sdk.interceptor import Proceed
@@ -85,8 +85,9 @@ class Branching:
         for answer in answers:
             usage = usage + (answer.usage or Usage()) if answer is not None else usage
         asked = replace(session.conversation, messages=[m for m in request.messages if m.role != "system"])
+        shown = [message.text for message in request.messages] if may_be_warmer(request) else None
         try:
-            text, reason, record = await asyncio.to_thread(_chosen, branches, answers, asked)
+            text, reason, record = await asyncio.to_thread(_chosen, branches, answers, asked, shown)
         except Exception:
             logger.exception("judging branches failed", extra={"process_id": session.process.id})
             text, reason, record = base.text, base.finish_reason, []
@@ -148,9 +149,20 @@ async def _whole(request: LLMRequest, proceed: Proceed) -> Whole:
 
 
 def _chosen(
-    branches: Sequence[Branch], answers: Sequence[Whole | None], conversation: Conversation
+    branches: Sequence[Branch],
+    answers: Sequence[Whole | None],
+    conversation: Conversation,
+    shown: Sequence[str] | None,
 ) -> tuple[str, str | None, list[dict[str, Any]]]:
-    whole = {branch.name: answer for branch, answer in zip(branches, answers, strict=True) if answer is not None}
+    """Settle on a branch; one that a warmer sampler drew (``shown`` is what it saw) brings no numbers or code."""
+    from iskra_chaos.operations.exactness import inexact_parts  # heavy patterns; this runs in a thread
+
+    whole = {
+        branch.name: answer
+        for branch, answer in zip(branches, answers, strict=True)
+        if answer is not None
+        and (branch.sampler is None or shown is None or not inexact_parts(answer.text[:_JUDGED], shown))
+    }
     outcomes = [
         quantum_flux.judged(branch, whole[branch.name].text[:_JUDGED], conversation)
         for branch in branches

@@ -136,4 +136,10 @@ class Preparing:
         )
 
     async def _planned(self, wish: Wish, conversation: Conversation, intensity: float, seed: int) -> Perturbation:
-        return await asyncio.to_thread(plan, wish.operation_type, conversation, intensity, seed)
+        return await asyncio.to_thread(_plan, wish.operation_type, conversation, intensity, seed)
+
+
+def _plan(operation: OperationType, conversation: Conversation, intensity: float, seed: int) -> Perturbation:
+    import iskra_chaos.operations.answer_check  # noqa: F401  # read its patterns now, in a thread
+
+    return plan(operation, conversation, intensity, seed)

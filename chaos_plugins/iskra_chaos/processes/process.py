@@ -109,6 +109,8 @@ class ChaosProcess(BaseModel):
         recommended_operation: The operation that these conditions, and what the server read, call for.
         metrics_before: Conversation metrics when it started.
         metrics_after: The same when it ended; empty before.
+        regenerated: An answer did not keep what was asked for, and the plain one was drawn in its place.
+        failed_checks: Which checks it failed.
         history: Every status it had.
     """
 
@@ -137,6 +139,8 @@ class ChaosProcess(BaseModel):
     metrics_after: dict[str, float] = Field(default_factory=dict)
     intermediate_results: list[dict[str, Any]] = Field(default_factory=list)
     cost_calls: int = 0
+    regenerated: bool = False
+    failed_checks: list[str] = Field(default_factory=list)
     history: list[Transition] = Field(default_factory=list)
 
     @property

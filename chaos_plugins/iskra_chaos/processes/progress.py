@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -56,6 +57,34 @@ class Progress:
         _count(session, effect)
         if effect.emergence_indicators:
             await self._telling.process("emergence_occurred", process, indicators=len(effect.emergence_indicators))
+
+    async def note_regenerated(
+        self, session: PerturbedSession, request: LLMRequest, answer: str, failed: Sequence[str]
+    ) -> None:
+        """Note that an answer was drawn again without the operation: nothing of it is the operation's doing.
+
+        Args:
+            session: Whose answer it is.
+            request: The call as it was asked for.
+            answer: The text that was shown.
+            failed: Checks that the answer before it did not pass.
+        """
+        process = session.process
+        if not process.is_running:
+            return
+        session.answers[request.caller.turn_id] = answer
+        self._engine.in_force.renew(session)
+        session.measured += 1
+        process.regenerated = True
+        process.failed_checks = list(dict.fromkeys([*process.failed_checks, *failed]))
+        result = {
+            "answer": session.measured,
+            "observed": False,
+            "why": f"drawn again without the operation: {', '.join(failed)}",
+            "regenerated": True,
+            "failed_checks": list(failed),
+        }
+        process.intermediate_results = [*process.intermediate_results, result][-_MOST_RESULTS:]
 
     def note_failure(self, session: PerturbedSession, error: Exception) -> None:
         """Note that a perturbed call failed and that the plain one answers in its place, which waits for nothing."""

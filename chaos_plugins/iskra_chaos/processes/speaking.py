@@ -1,26 +1,35 @@
 """Applies operations to the model calls of a session, above retries. Whatever fails here, the plain call answers."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from iskra_chaos.operations.perturbation import Perturbation, instructed
 from iskra_chaos.processes.branching import Branching
+from iskra_chaos.processes.held_answer import HeldAnswer
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
 from iskra_chaos.processes.streams import closed_at_end
 from iskra_metrics.distress import in_crisis
 from iskra_sdk.ids import MessageId
 from iskra_sdk.interceptor import Proceed
-from iskra_sdk.llm import LLMChunk, LLMRequest
+from iskra_sdk.llm import LLMChunk, LLMRequest, Usage
 
 logger = logging.getLogger(__name__)
 
 Pinned = Callable[[str], Awaitable[frozenset[MessageId]]]
 """Returns the pinned messages of a session."""
 
+Manner = Callable[[PerturbedSession, Perturbation, LLMRequest, Proceed], AsyncGenerator[LLMChunk]]
+
+_DRAFTING = {"en": "Writing the answer. ", "ru": "Пишу ответ. "}
+_AGAIN = {"en": "Writing it again, plainly: {0}. ", "ru": "Пишу ещё раз, без возмущения: {0}. "}
+
 NoteAnswer = Callable[[PerturbedSession, LLMRequest, str, int], Awaitable[None]]
 """Told of an answer: the session, the request as it was sent, the text, messages left out or shortened."""
+NoteRegenerated = Callable[[PerturbedSession, LLMRequest, str, Sequence[str]], Awaitable[None]]
+"""Told of an answer that was drawn again: the session, the request, the text shown, the checks that failed."""
 
 
 class Speaking:
@@ -28,13 +37,15 @@ class Speaking:
 
     An answer is never lost to an operation: until the first piece of a perturbed answer has come, any failure leads to
     the plain call. After that the upstream's failure is passed on as it would be without an operation, since half an
-    answer cannot be taken back; what fails in counting or measuring is logged.
+    answer cannot be taken back; what fails in counting or measuring is logged. An operation that has its answers
+    checked holds them back until they are whole: one that falls short is never seen, and the plain call answers.
 
     Args:
         find: Returns the operation in force in a session.
         note: Told of every answer that was perturbed.
         note_failure: Told when a perturbed call failed and the plain one was made in its place.
         pinned: Asked before messages are left out or shortened, since people pin and unpin while an operation acts.
+        note_regenerated: Told of every answer that was drawn again without the operation.
         branching: Tries several ways to answer.
         has_min_p: The upstream knows ``min_p``.
     """
@@ -44,6 +55,7 @@ class Speaking:
         find: Callable[[str], PerturbedSession | None],
         note: NoteAnswer,
         note_failure: Callable[[PerturbedSession, Exception], None],
+        note_regenerated: NoteRegenerated,
         *,
         pinned: Pinned,
         branching: Branching,
@@ -53,6 +65,7 @@ class Speaking:
         self._note = note
         self._note_failure = note_failure
         self._pinned = pinned
+        self._note_regenerated = note_regenerated
         self._branching = branching
         self._has_min_p = has_min_p
 
@@ -63,17 +76,22 @@ class Speaking:
             is_settling = session.process.status is ProcessStatus.STABILIZING
             perturbation = session.stabilizing if is_settling else session.perturbation
             session.process.requested += 1
-            speak = self._branched if perturbation.branches and not request.tools else self._changed
+            speak = self._manner(perturbation, request)
             async with aclosing(speak(session, perturbation, request, proceed)) as perturbed:
                 has_answered = False
                 async for chunk in perturbed:
-                    has_answered = has_answered or bool(chunk.text or chunk.tool_calls)
+                    has_answered = has_answered or bool(chunk.text or chunk.tool_calls or chunk.finish_reason)
                     yield chunk
             if has_answered:
                 return
         async with closed_at_end(await proceed(request)) as plain:
             async for chunk in plain:
                 yield chunk
+
+    def _manner(self, perturbation: Perturbation, request: LLMRequest) -> Manner:
+        if perturbation.branches and not request.tools:
+            return self._branched
+        return self._checked if perturbation.is_checked else self._changed
 
     def _acting(self, request: LLMRequest) -> PerturbedSession | None:
         """Return the operation that acts on a call: none on side calls, JSON, other voices, and in a crisis."""
@@ -125,6 +143,72 @@ class Speaking:
         if not calls_tools:
             await self._noted(session, changed, "".join(text), left_out)
 
+    async def _checked(
+        self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
+    ) -> AsyncGenerator[LLMChunk]:
+        """Stream the perturbed answer once it is whole and checked, or else the plain one."""
+        held = HeldAnswer()
+        language, changed = session.conversation.language, request
+        try:
+            changed = self._request(perturbation, request)
+            yield LLMChunk(reasoning=_DRAFTING[language])
+            async with closed_at_end(await proceed(changed)) as chunks, aclosing(held.take(chunks)) as shown:
+                async for chunk in shown:
+                    yield chunk
+        except Exception as error:
+            if held.is_passed_on:
+                raise
+            if not held.text.strip():
+                self._failed(session, error)
+                return
+            logger.info("perturbed answer broke off", extra={"process_id": session.process.id})
+        if not held.is_passed_on and not held.text.strip():
+            self._failed(session, ValueError("the perturbed answer is empty"))
+            return
+        session.process.cost_calls += 1
+        failed = [] if held.is_passed_on else await self._failures(session, request, changed, held)
+        if failed:
+            yield LLMChunk(reasoning=_AGAIN[language].format(", ".join(failed).replace("_", " ")))
+            async for piece in self._again(session, request, proceed, held.usage, failed):
+                yield piece
+            return
+        if not held.is_passed_on:
+            for kept in held.chunks:
+                yield kept
+        session.process.applied += 1
+        if held.finish_reason != "tool_calls":
+            await self._noted(session, changed, held.text, 0)
+
+    async def _failures(
+        self, session: PerturbedSession, request: LLMRequest, changed: LLMRequest, held: HeldAnswer
+    ) -> list[str]:
+        is_warmer = changed.parameters != request.parameters
+        try:
+            return await asyncio.to_thread(_failed_checks, request, held, is_warmer=is_warmer)
+        except Exception:
+            logger.exception("answer could not be checked", extra={"process_id": session.process.id})
+            return ["could_not_be_checked"]
+
+    async def _again(
+        self,
+        session: PerturbedSession,
+        request: LLMRequest,
+        proceed: Proceed,
+        spent: Usage | None,
+        failed: Sequence[str],
+    ) -> AsyncGenerator[LLMChunk]:
+        """Stream the plain answer: the call as it was asked for, with the tokens of both."""
+        text: list[str] = []
+        session.process.cost_calls += 1
+        async with closed_at_end(await proceed(request)) as plain:
+            async for chunk in plain:
+                text.append(chunk.text)
+                yield chunk._replace(usage=spent + chunk.usage, wire=None) if spent and chunk.usage else chunk
+        try:
+            await self._note_regenerated(session, request, "".join(text), failed)
+        except Exception:
+            logger.exception("noting an answer failed", extra={"process_id": session.process.id})
+
     def _request(self, perturbation: Perturbation, request: LLMRequest) -> LLMRequest:
         changed = perturbation.applied(request, has_min_p=self._has_min_p)
         if not perturbation.branches:
@@ -166,6 +250,12 @@ class Speaking:
             await self._note(session, request, text, left_out)
         except Exception:
             logger.exception("measuring an answer failed", extra={"process_id": session.process.id})
+
+
+def _failed_checks(request: LLMRequest, held: HeldAnswer, *, is_warmer: bool) -> list[str]:
+    from iskra_chaos.operations.answer_check import failed_checks  # heavy patterns; this runs in a thread
+
+    return failed_checks(request.messages, held.text, held.finish_reason, is_warmer=is_warmer)
 
 
 def _notice(session: PerturbedSession, perturbation: Perturbation, chunk: LLMChunk) -> tuple[LLMChunk, ...]:

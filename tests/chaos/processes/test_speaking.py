@@ -66,7 +66,7 @@ async def test_a_perturbed_call_that_fails_before_its_first_word_is_made_again_a
 async def test_an_answer_that_breaks_off_is_the_upstreams_failure_as_without_an_operation() -> None:
     async with stage(["Half an ", StreamInterruptedError("cut")], PLAIN) as given:
         session_id = await given.session()
-        await given.start(session_id, "micro_disturbance")
+        await given.start(session_id, "paradox_generation")
         with pytest.raises(StreamInterruptedError):
             await given.answer(given.request(session_id))
         assert len(given.model.requests) == 1  # half an answer is not followed by a whole one
@@ -89,7 +89,7 @@ async def test_what_fails_after_the_answer_does_not_break_it(monkeypatch: pytest
 async def test_a_user_who_leaves_ends_the_upstream_call() -> None:
     async with stage(["One ", Pause()]) as given:
         session_id = await given.session()
-        await given.start(session_id, "micro_disturbance")
+        await given.start(session_id, "paradox_generation")
         (interceptor,) = given.interceptors(Point.LLM_STREAM)
 
         async def proceed(request: LLMRequest) -> Any:
@@ -106,7 +106,7 @@ async def test_a_plugin_that_goes_in_the_middle_of_an_answer_lets_it_end() -> No
     async with stage(["One ", "two ", "three."]) as given:
         store = given.store
         session_id = await given.session()
-        await given.start(session_id, "micro_disturbance")
+        await given.start(session_id, "paradox_generation")
         (interceptor,) = given.interceptors(Point.LLM_STREAM)
 
         async def proceed(request: LLMRequest) -> Any:
