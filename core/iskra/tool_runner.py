@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import AsyncIterator, Mapping, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -99,11 +100,12 @@ class ToolRunner:
     that depend on it.
 
     Args:
-        turn: The turn the calls belong to.
+        turn: The turn the calls belong to, which owns the runner.
     """
 
     def __init__(self, turn: CallingTurn) -> None:
-        self._turn = turn
+        # They would hold each other up: each turn, with all its events, would wait for the garbage collector.
+        self._turn: CallingTurn = weakref.proxy(turn)
         self._services = turn.services
         self._limits = turn.services.limits
         self._jobs: list[ToolJob] = []  # those without a result, in the order they were asked for
@@ -483,9 +485,10 @@ class ToolRunner:
 
     def _context(self, job: ToolJob) -> ToolContext:
         turn = self._turn
+        show_progress = turn.show_progress
 
         async def progress(text: str) -> None:
-            await turn.show_progress(clean_text(text))
+            await show_progress(clean_text(text))
 
         return ToolContext(
             principal=turn.principal,

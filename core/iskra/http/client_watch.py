@@ -67,9 +67,10 @@ class WatchedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watch.discard(self)
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.wait((self._watcher,))
+        watcher, self._watcher = self._watcher, None  # its last frame knows us: a circle of garbage otherwise
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait((watcher,))
         if not self.is_gone or self._task is None:
             return False
         is_ours = self._task.uncancel() <= self._cancelling

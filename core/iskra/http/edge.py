@@ -135,6 +135,8 @@ class Edge:
         except Exception as error:
             logger.error("request failed", exc_info=error, extra={"path": exchange.path})
             await self._fail(exchange, unexpected(exchange.correlation_id))
+        finally:
+            del scope[EXCHANGE]  # it knows the scope: a circle that only the garbage collector could free
 
     def _read_head(self, exchange: Exchange) -> None:
         request_id = b""
