@@ -25,7 +25,7 @@ from iskra_sdk import (
     Verdict,
     hookimpl,
 )
-from iskra_sdk.event import TURN_ENDED
+from iskra_sdk.event import TURN_ENDED, EventType
 
 if TYPE_CHECKING:
     from iskra_chaos.parts import ChaosParts
@@ -44,9 +44,10 @@ async def lifespan(context: PluginContext) -> AsyncIterator[None]:
     """Read what was kept, and watch leases and sessions as long as the plugin runs."""
     import asyncio
 
+    parts = await asyncio.to_thread(_parts_of, context)  # its modules are heavy: none of them is imported before
+
     from iskra_chaos.watching import start
 
-    parts = await asyncio.to_thread(_parts_of, context)
     await start(parts)
     try:
         yield
@@ -98,13 +99,18 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
         await parts.monitor.hear(str(event.session_id), str(event.data.get("input", "")))
 
     async def turn_over(event: Event) -> None:
+        if event.type != EventType.TURN_CANCELLED:
+            parts.health.note_turn(has_failed=event.type == EventType.TURN_FAILED)
         await parts.turn_over(str(event.session_id), str(event.turn_id))
 
     async def forget(event: Event) -> None:
         await parts.forget(str(event.session_id))
 
+    async def breaker(event: Event) -> None:
+        parts.health.note_breaker(str(event.data.get("target", "")), event.type.removeprefix("breaker."))
+
     async def voices(event: Event) -> None:
-        parts.overview.voices.append(event.data)
+        parts.overview.hear_voices(event.data)
 
     async def rejected(event: Event) -> None:
         found = event.data.get("data")
@@ -114,6 +120,7 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
     return [
         EventHandler("voices.*", voices),
         EventHandler("chaos.ethical_concern", rejected),
+        EventHandler("breaker.*", breaker),
         EventHandler("turn.started", heard),
         *(EventHandler(event_type, turn_over) for event_type in sorted(TURN_ENDED)),
         EventHandler("session.deleted", forget),

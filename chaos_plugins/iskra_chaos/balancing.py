@@ -2,13 +2,20 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
+from iskra_chaos.balance.bounds import DWELL, Surroundings, bounds_in, is_within_hours
 from iskra_chaos.balance.calibration import Calibration, TenantBalance
-from iskra_chaos.balance.causes import CauseGate, Circumstances, opens_gate, stabilisers
-from iskra_chaos.balance.controller import PIController
+from iskra_chaos.balance.causes import Choice, Circumstances, opens_gate, stabilisers
+from iskra_chaos.balance.circumstances import circumstances_in, sensitivity_of
+from iskra_chaos.balance.controller import LEAST_CONFIDENCE
 from iskra_chaos.balance.gain import GainEstimate
-from iskra_chaos.balance.tension import TensionAverage
+from iskra_chaos.balance.recording import Segment
+from iskra_chaos.balance.service_health import ServiceHealth
+from iskra_chaos.balance.session_balance import SessionBalance
+from iskra_chaos.balance.wire import SystemState
+from iskra_chaos.ethics.errors import EthicsRefusedError
+from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.telling import Telling
@@ -21,21 +28,9 @@ logger = logging.getLogger(__name__)
 
 _WAITING = 1000
 _SESSIONS = 1000
+_SEGMENTS = 400
 _KEY = "calibrations"
-
-
-@dataclass(slots=True)
-class SessionBalance:
-    """What the loop remembers of a session."""
-
-    tenant: str
-    average: TensionAverage
-    controller: PIController
-    gate: CauseGate = field(default_factory=CauseGate)
-    gain: GainEstimate = field(default_factory=GainEstimate)
-    turns: int = 0
-    intensity: float = 0.0
-    tension: float = 0.0
+_SEGMENTS_KEY = "interventions"
 
 
 class Balancing:
@@ -43,24 +38,53 @@ class Balancing:
 
     It never acts on tension alone: a session has to be stale, to contradict itself or to go in circles, its owner must
     have welcomed automatic operations, and every operation passes the ethics check like any other.
+
+    Args:
+        context: The plugin's.
+        engine: The creative operations.
+        telling: Publishes events.
+        health: Of the service.
+        faults_act: Whether faults are at work: nothing is adapted to what they cause.
+        is_automatic: The admin lets the controller start operations.
+        quiet_hours: When little may happen, such as ``22:00-07:00`` of the server's time zone; empty for never.
     """
 
-    def __init__(self, context: PluginContext, engine: ChaosEngine, telling: Telling, *, is_automatic: bool) -> None:
+    def __init__(
+        self,
+        context: PluginContext,
+        engine: ChaosEngine,
+        telling: Telling,
+        *,
+        health: ServiceHealth,
+        faults_act: Callable[[], bool],
+        is_automatic: bool,
+        quiet_hours: str = "",
+    ) -> None:
         self.calibration = Calibration()
-        self.is_frozen = False
-        """Faults are at work: nothing is adapted to what they cause."""
+        self.gains: dict[str, GainEstimate] = {}
+        """What was learned of each tenant's sessions."""
         self._context = context
         self._engine = engine
         self._telling = telling
+        self._health = health
+        self._faults_act = faults_act
         self._is_automatic = is_automatic
+        self._quiet_hours = quiet_hours
         self._sessions: dict[str, SessionBalance] = {}
+        self._segments: list[Segment] = []
         self._turns: asyncio.Queue[str] = asyncio.Queue(_WAITING)
 
     async def load(self) -> None:
-        """Read the calibrations."""
+        """Read the calibrations, and what sessions answered to interventions."""
         kept = await self._context.state.get(_KEY)
         if isinstance(kept, dict):
             self.calibration = Calibration({tenant: TenantBalance(*values) for tenant, values in kept.items()})
+        recorded = await self._context.state.get(_SEGMENTS_KEY)
+        for each in recorded if isinstance(recorded, list) else ():
+            try:
+                self._learn(Segment.from_json(each))
+            except ValueError:
+                logger.warning("recorded intervention cannot be read")
 
     async def keep(self) -> None:
         """Write the calibrations."""
@@ -82,66 +106,181 @@ class Balancing:
                 logger.info("session was not balanced", extra={"session": session_id, "code": error.code})
             except Exception:
                 logger.exception("balancing failed", extra={"session": session_id})
+            finally:
+                self._turns.task_done()
+
+    async def caught_up(self) -> None:
+        """Wait until every turn that was over has been looked at."""
+        await self._turns.join()
 
     async def _look_at(self, session_id: str) -> None:
         session = await self._context.sessions.session(SYSTEM, SessionId(session_id))
-        readings = await self._engine.measuring.readings(session_id)
+        conversation = await self._engine.measuring.conversation(SYSTEM, session_id)
         balance = self._of(session_id, session.principal_id)
-        balance.turns += 1
-        before, intensity_before = balance.tension, balance.intensity
-        balance.tension = balance.average.update(readings["chaos"], readings["stability"])
-        choices = self._engine.choices.of(session_id)
-        circumstances = Circumstances(
-            staleness=readings["staleness"],
-            drift=readings["drift"],
-            contradictions=int(readings["contradiction"] > 0),
+        await self._note(balance, balance.read(conversation.readings), self._newly_applied(balance, session_id))
+        circumstances, sensitivity = await asyncio.to_thread(
+            lambda: (circumstances_in(conversation, conversation.readings), sensitivity_of(conversation))
         )
-        is_loose = balance.tension < balance.controller.set_point
-        may_act = not (
-            choices.stopped or choices.crisis_left or self.is_frozen or self._engine.in_force.stopped_because
+        balance.surroundings = self._surroundings(conversation, sensitivity)
+        balance.bounds = bounds_in(balance.surroundings)
+        confidence = self._engine.measuring.confidence_of(session_id)
+        balance.frozen_because = self._frozen_because(session_id, balance, circumstances, confidence)
+        balance.wanted = balance.controller.step(
+            balance.tension,
+            may_act=not balance.frozen_because,
+            confidence=confidence,
+            scale=self.gain_of(balance.tenant).scale,
         )
-        may_act = may_act and (is_loose or opens_gate(circumstances))
-        wanted = balance.controller.step(
-            balance.tension, may_act=may_act, confidence=min(1.0, balance.turns / 6), scale=balance.gain.scale
-        )
-        if balance.turns > 1:
-            balance.gain.observe(wanted.value - intensity_before, balance.tension - before)
-        balance.intensity = wanted.value
-        if wanted.phase == "acting" and wanted.stabilising:
-            await self._calm(session_id, wanted.stabilising)
-        choice = balance.gate.choose(wanted, circumstances)
-        if choice is None or not (self._is_automatic and choices.automatic and choices.opt_in):
-            return
-        owner = Principal(session.principal_id, permissions=frozenset({"sessions:*"}))
-        wish = Wish(choice.operation, choice.intensity, accept_modifications=True, initiator="balance")
-        await self._engine.start(owner, session_id, wish)
+        balance.vetoed_for = max(0, balance.vetoed_for - 1)
+        await self._relieve(session_id, balance)
+        choice = self._choice(session_id, balance, circumstances)
+        if choice is not None:
+            await self._start(session_id, balance, choice)
 
-    async def _calm(self, session_id: str, strength: float) -> None:
-        """End what stirs the session up, and say what else would help."""
-        session = self._engine.sessions.get(session_id)
-        if session is not None:
-            await self._engine.settle(session.process, "the conversation needs calm")
-        await self._telling.tell(
-            "system_state",
-            {"state": "needs_calm", "strength": round(strength, 3), "stabilisers": list(stabilisers(strength))},
-            session_id=session_id,
-            source="balance",
+    # Deciding --------------------------------------------------------------------------------------------------------
+
+    def _surroundings(self, conversation: Conversation, sensitivity: float) -> Surroundings:
+        readings = conversation.readings
+        return Surroundings(
+            sensitivity=sensitivity,
+            pain=readings["pain"],
+            clarity=readings["clarity"],
+            stability=readings["stability"],
+            chaos=readings["chaos"],
+            health=self._health.value,
+            is_experimenting=self._faults_act(),
+            is_quiet_hour=is_within_hours(self._quiet_hours, self._context.clock.now().astimezone().time()),
         )
+
+    def is_welcome(self, session_id: str) -> bool:
+        """Return whether the admin and the session's owner let the controller act there by itself."""
+        choices = self._engine.choices.of(session_id)
+        return self._is_automatic and choices.automatic and choices.opt_in
+
+    def _frozen_because(
+        self, session_id: str, balance: SessionBalance, circumstances: Circumstances, confidence: float
+    ) -> str:
+        """Return why output and integral stay as they are; empty where they follow the tension."""
+        choices = self._engine.choices.of(session_id)
+        if choices.stopped:
+            return "the owner wants nothing changed"
+        if choices.crisis_left:
+            return "the user may be in a crisis"
+        if self._engine.in_force.stopped_because:
+            return "everything is stopped"
+        if balance.surroundings.is_experimenting:
+            return "faults are at work"
+        if balance.vetoed_for:
+            return "the ethics check refused"
+        if confidence < LEAST_CONFIDENCE:
+            return "too little was said to judge by"
+        if balance.is_loose:
+            return ""
+        if not self.is_welcome(session_id):
+            return "operations by themselves are not welcome"  # an output that nobody carries out would only wind up
+        return "" if opens_gate(circumstances, balance.bounds) else "nothing but tension calls for an operation"
+
+    def _choice(self, session_id: str, balance: SessionBalance, circumstances: Circumstances) -> Choice | None:
+        is_free = session_id not in self._engine.sessions
+        is_due = self.is_welcome(session_id) and is_free and balance.wanted.phase != "frozen"
+        if is_due and balance.bounds.dose(balance.wanted.creative):
+            decision = balance.postponing.decide(balance.surroundings.readiness)
+            if decision == "give_up":
+                balance.start_over()
+            if decision != "start":
+                return None
+        return balance.gate.choose(
+            balance.wanted, circumstances, balance.bounds, is_free=is_free and self.is_welcome(session_id)
+        )
+
+    async def _start(self, session_id: str, balance: SessionBalance, choice: Choice) -> None:
+        owner = Principal(balance.tenant, permissions=frozenset({"sessions:*"}))
+        wish = Wish(choice.operation, choice.intensity, accept_modifications=True, initiator="balance")
+        try:
+            await self._engine.start(owner, session_id, wish)
+        except EthicsRefusedError:
+            balance.vetoed_for = DWELL
+            raise
+
+    # Calming ---------------------------------------------------------------------------------------------------------
+
+    async def _relieve(self, session_id: str, balance: SessionBalance) -> None:
+        """End what stirs a session up beyond a stop line, or while the controller asks for calm."""
+        calming = balance.wanted.stabilising if balance.wanted.phase == "acting" else 0.0
+        session = self._engine.sessions.get(session_id)
+        if session is not None and balance.surroundings.highest_load >= 1.0:
+            await self._engine.settle(session.process, balance.bounds.reasons[0])
+        elif session is not None and calming:
+            await self._engine.settle(session.process, "the conversation needs calm")
+        if calming:
+            await self._telling.tell(
+                "system_state",
+                {"state": "needs_calm", "strength": round(calming, 3), "stabilisers": list(stabilisers(calming))},
+                session_id=session_id,
+                source="balance",
+            )
+
+    # Learning --------------------------------------------------------------------------------------------------------
+
+    def _newly_applied(self, balance: SessionBalance, session_id: str) -> float:
+        """Return the strongest intensity that acted on the answers of this turn, 0 for none."""
+        processes = self._engine.journal.of_session(session_id)[-5:]
+        acted = [each.intensity for each in processes if each.applied > balance.applied.get(each.id, 0)]
+        balance.applied = {each.id: each.applied for each in processes}
+        return max(acted, default=0.0)
+
+    async def _note(self, balance: SessionBalance, reading: float, intensity: float) -> None:
+        if self._faults_act():
+            return  # what faults do to a conversation says nothing about operations
+        segment = balance.recording.note(reading, intensity)
+        if segment is None:
+            return
+        self._learn(segment)
+        await self._context.state.put(_SEGMENTS_KEY, [each.to_json() for each in self._segments])
+
+    def _learn(self, segment: Segment) -> None:
+        self._segments = [*self._segments, segment][-_SEGMENTS:]
+        self.gains.setdefault(segment.tenant, GainEstimate()).observe(*segment.answer)
+
+    def gain_of(self, tenant: str) -> GainEstimate:
+        """Return what was learned of a tenant's sessions."""
+        return self.gains.get(tenant, GainEstimate())
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """What sessions answered to interventions, oldest first; the latest 400."""
+        return self._segments
+
+    # Sessions --------------------------------------------------------------------------------------------------------
 
     def _of(self, session_id: str, tenant: str) -> SessionBalance:
         if session_id not in self._sessions:
             while len(self._sessions) >= _SESSIONS:
                 self._sessions.pop(next(iter(self._sessions)))
-            calibrated = self.calibration.of(tenant)
-            self._sessions[session_id] = SessionBalance(
-                tenant, TensionAverage(calibrated.offset), PIController(set_point=calibrated.set_point)
-            )
+            self._sessions[session_id] = SessionBalance.begun(tenant, self.calibration.of(tenant))
         return self._sessions[session_id]
 
     @property
     def sessions(self) -> dict[str, SessionBalance]:
         """The sessions that were looked at."""
         return self._sessions
+
+    def state_of(self, tenant: str) -> SystemState | None:
+        """Return what a tenant's sessions read now, on average; ``None`` where none of them was looked at."""
+        measuring = self._engine.measuring
+        found = [
+            (values, measuring.confidence_of(session_id), balance.turns)
+            for session_id, balance in self._sessions.items()
+            if balance.tenant == tenant and (values := measuring.last_of(session_id))
+        ]
+        if not found:
+            return None
+        return SystemState(
+            chaos_level=sum(values["chaos"] for values, _, _ in found) / len(found),
+            stability_level=sum(values["stability"] for values, _, _ in found) / len(found),
+            n_turns=sum(turns for _, _, turns in found),
+            confidence=max(confidence for _, confidence, _ in found),
+        )
 
     def forget(self, session_id: str) -> None:
         """Forget a session that is gone."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from iskra_chaos.balance.alerts import AlertMonitor, packaged_alert_rules
+from iskra_chaos.balance.service_health import ServiceHealth
 from iskra_chaos.balancing import Balancing
 from iskra_chaos.clearing import Clearing
 from iskra_chaos.ethics import Clearances, Rules, packaged_rules
@@ -24,7 +25,7 @@ from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.ethics_monitor import EthicsMonitor
 from iskra_chaos.processes.in_force import InForce
 from iskra_chaos.processes.journal import ProcessJournal
-from iskra_chaos.processes.measuring import Measuring
+from iskra_chaos.processes.measuring import Measuring, Service
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.pinning import Pinning
 from iskra_chaos.processes.preparing import Preparing
@@ -63,7 +64,8 @@ class ChaosParts:
             environment=Environment(self.settings.environment),
             on_change=self._changed,
         )
-        self.measuring = Measuring(context.sessions)
+        self.health = ServiceHealth(context.clock)
+        self.measuring = Measuring(context.sessions, lambda: Service(self.health.error_rate, self.health.value))
         self.pinning = Pinning(context)
         self.journal = ProcessJournal(context.state, context.clock.now)
         self.in_force = InForce(context.clock, self._changed)
@@ -136,7 +138,15 @@ class ChaosParts:
     @cached_property
     def balancing(self) -> Balancing:
         """The adaptive control loop."""
-        return Balancing(self.context, self.engine, self.telling, is_automatic=self.settings.automatic)
+        return Balancing(
+            self.context,
+            self.engine,
+            self.telling,
+            health=self.health,
+            faults_act=lambda: any(fault.lease.is_active for fault in self.board.faults()),
+            is_automatic=self.settings.automatic,
+            quiet_hours=self.settings.quiet_hours or "",
+        )
 
     @cached_property
     def overview(self) -> Overview:

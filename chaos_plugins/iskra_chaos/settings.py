@@ -1,8 +1,9 @@
 """What an admin can set."""
 
+from datetime import time
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class ChaosSettings(BaseModel):
@@ -22,6 +23,10 @@ class ChaosSettings(BaseModel):
         description="Measure and balance every session after every turn, not only those where operations are welcome, "
         "in force, or were looked at.",
     )
+    quiet_hours: str | None = Field(
+        default=None,
+        description="When the balance controller holds back, such as `22:00-07:00` in the server's time zone.",
+    )
     faults: bool = Field(default=False, description="Operators may inject faults into this server.")
     second_factor: bool = Field(
         default=False, description="Faults, calibration and stopping everything need the claim `mfa`."
@@ -30,3 +35,15 @@ class ChaosSettings(BaseModel):
         default=False,
         description="The models know the parameter `min_p`; without it no answer is drawn above temperature 1.",
     )
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_hours(cls, hours: str | None) -> str | None:
+        parts = hours.split("-") if hours else []
+        try:
+            times = [time.fromisoformat(part) for part in parts]
+        except ValueError:
+            times = []
+        if hours and (len(times) != 2 or times[0] == times[1] or any(each.tzinfo for each in times)):
+            raise ValueError(f"{hours!r} are no hours: write two times such as `22:00-07:00`, or null")
+        return hours

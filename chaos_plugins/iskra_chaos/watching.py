@@ -38,7 +38,6 @@ async def start(parts: ChaosParts) -> None:
 async def watch_once(parts: ChaosParts, tick: int) -> None:
     """Do what is due at a tick; whatever fails keeps nothing else from being done."""
     parts.board.expire()
-    parts.balancing.is_frozen = any(fault.lease.is_active for fault in parts.board.faults())
     await _passed_over(parts.engine.sweep, "sweep")
     if tick == 1:  # what the generation before wrote while this one was loaded
         await _passed_over(parts.choices.load, "choices")

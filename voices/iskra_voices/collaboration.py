@@ -344,15 +344,17 @@ def _figures(course: _Course, *, succeeded: bool) -> dict[str, object]:
     """Return how well the voices worked together, for whoever sums it up.
 
     ``efficiency`` is the share of contributions whose points the synthesis names, ``conflicts_resolved`` the share of
-    conflicts that it speaks of; each is there only where there was something to count.
+    conflicts that it speaks of; each is there, with how many they are, only where there was something to count.
     """
     figures: dict[str, object] = {"succeeded": succeeded}
     closing = course.synthesis.text if course.synthesis is not None else ""
     if course.given:
         useful = sum(attributes(closing, each.voice_type, each.text) for each in course.given)
         figures["efficiency"] = round(useful / len(course.given), 4)
+        figures["contributions"] = len(course.given)
     if course.conflicts:
         figures["conflicts_resolved"] = round(
             sum(bool(each.resolution) for each in course.conflicts) / len(course.conflicts), 4
         )
+        figures["conflicts"] = len(course.conflicts)
     return figures

@@ -31,7 +31,7 @@ _SessionHeader = Annotated[str, Header(alias="X-Session-ID", max_length=200)]
 
 
 class CalibrateRequest(BaseModel):
-    """The body of ``/chaos/calibrate``; without a state, the server's present one is taken for a healthy one."""
+    """The body of ``/chaos/calibrate``; without a state, that of the caller's sessions is taken for a healthy one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,13 +44,13 @@ class ChaosStatus(BaseModel):
 
     Attributes:
         active_count: All that are in force, also those beyond the limit.
-        system_chaos_level: Mean chaos of the sessions measured last, in [0, 1]; 0 where none was.
+        system_chaos_level: Mean chaos of the sessions measured within the hour, in [0, 1]; ``None`` where none was.
     """
 
     active_processes: list[ActiveChaosProcess]
     active_count: int
     recent_processes: list[ChaosProcess]
-    system_chaos_level: float
+    system_chaos_level: float | None
     balance_metrics: BalanceMetrics
 
 
@@ -147,9 +147,13 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
         """Set your offset so that a healthy state reads the tension aimed at."""
         principal = caller(request)
         require_level(principal, "advanced", second_factor=parts.settings.second_factor)
-        state = body.current_state or SystemState(
-            chaos_level=parts.overview.chaos_level, stability_level=parts.overview.stability_level
-        )
+        state = body.current_state or parts.balancing.state_of(principal.id)
+        if state is None:
+            raise BadInputError(
+                "None of your sessions has been measured, so there is no state to calibrate by.",
+                mend="Send `current_state`, or talk on in a session where operations are welcome.",
+                facts={"field": "current_state"},
+            )
         result = parts.balancing.calibration.calibrate(principal.id, state, body.target_balance)
         await parts.balancing.keep()
         parts.balancing.forget_tenant(principal.id)

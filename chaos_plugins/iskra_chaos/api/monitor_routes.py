@@ -1,15 +1,15 @@
 """``/api/v1/monitor``: the conversation and chaos figures of this server."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel
 
 from iskra_chaos.api.access import caller, has_level, require_level
+from iskra_chaos.balance.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.balance.wire import BalanceMetrics, ChaosMetrics, StabilityMetrics
-from iskra_chaos.overview import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.parts import ChaosParts
 from iskra_sdk.errors import BadInputError
 
@@ -35,6 +35,17 @@ class SystemHealth(BaseModel):
     alerts: list[str]
     is_locked: bool
     active_faults: int
+
+
+class ScheduleRest(BaseModel):
+    """The answer to ``/monitor/rest``.
+
+    Attributes:
+        rests_until: When the next scheduled experiment may run; ``None`` where it may now.
+    """
+
+    may_run: bool
+    rests_until: datetime | None
 
 
 class Metrics(BaseModel):
@@ -84,7 +95,7 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
             chaos_metrics=overview.chaos(since) if "chaos" in wanted else None,
             stability_metrics=overview.stability() if "stability" in wanted else None,
             balance_metrics=overview.balance() if "balance" in wanted else None,
-            voice_coordination_metrics=overview.voice_coordination() if "voice_coordination" in wanted else None,
+            voice_coordination_metrics=overview.voice_coordination(since) if "voice_coordination" in wanted else None,
             history=overview.history(since),
         )
 
@@ -94,6 +105,12 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
         require_level(caller(request), "advanced", second_factor=parts.settings.second_factor)
         await parts.overview.note_experiment(body)
         return body
+
+    @app.get("/rest", tags=["monitor"])
+    async def rest() -> ScheduleRest:
+        """See whether a scheduled experiment may run: after each one the server rests, the longer the worse it was."""
+        rests_until = parts.overview.rests_until()
+        return ScheduleRest(may_run=rests_until is None and not parts.stop.is_locked, rests_until=rests_until)
 
     return app
 

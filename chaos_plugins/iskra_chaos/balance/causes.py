@@ -6,19 +6,17 @@ Tension alone is never a reason: a healthy conversation reads about chaos .40 an
 from dataclasses import dataclass
 from typing import Literal
 
+from iskra_chaos.balance.bounds import DWELL, ENVELOPE, HALF_STALE, STALE, Bounds
 from iskra_chaos.balance.controller import Intensity
 
 CreativeOperation = Literal["micro_disturbance", "pattern_break", "paradox_generation"]
 Stabiliser = Literal["voice_sam", "retune", "lower_temperature", "pin_context", "cooldown"]
 Cause = Literal["loop", "stale", "contradiction", "poor_sources", "half_stale", "user_request"]
 
-STALE, HALF_STALE = 0.55, 0.35
 STEADY_DRIFT = 0.30
 POOR_SOURCES = 0.55
 """Reliability below which a source may be recorded only as "X claims Y"."""
 MANY_BRANCHES = 3
-DWELL = 3
-"""Turns from the start of one operation to the start of the next."""
 
 RETUNE_SHARE = 0.30
 TEMPERATURE_STEP = 0.2
@@ -65,33 +63,33 @@ class Choice:
     cause: Cause
 
 
-def opens_gate(circumstances: Circumstances) -> bool:
+def opens_gate(circumstances: Circumstances, bounds: Bounds = ENVELOPE) -> bool:
     """Return whether anything but tension calls for a creative operation."""
     return (
-        circumstances.staleness >= HALF_STALE
+        circumstances.staleness >= max(HALF_STALE, bounds.half_stale)
         or circumstances.contradictions > 0
         or circumstances.has_loop
         or circumstances.user_asked
     )
 
 
-def fitting(circumstances: Circumstances) -> tuple[CreativeOperation, Cause] | None:
+def fitting(circumstances: Circumstances, bounds: Bounds = ENVELOPE) -> tuple[CreativeOperation, Cause] | None:
     """Return the operation that fits the most pressing cause, or ``None``.
 
     Poor sources alone open no gate; they only choose the operation once something else has opened it.
     """
     c = circumstances
-    if not opens_gate(c) or c.open_branches >= MANY_BRANCHES:
+    if not opens_gate(c, bounds) or c.open_branches >= MANY_BRANCHES:
         return None
     if c.has_loop:
         return "pattern_break", "loop"
-    if c.staleness >= STALE:
+    if c.staleness >= max(STALE, bounds.stale):
         return "pattern_break", "stale"
     if c.contradictions > 0:
         return "paradox_generation", "contradiction"
     if c.source_reliability is not None and c.source_reliability < POOR_SOURCES:
         return "paradox_generation", "poor_sources"
-    if c.staleness >= HALF_STALE and c.drift <= STEADY_DRIFT:
+    if c.staleness >= max(HALF_STALE, bounds.half_stale) and c.drift <= STEADY_DRIFT:
         return "micro_disturbance", "half_stale"
     return ("micro_disturbance", "user_request") if c.user_asked else None
 
@@ -111,17 +109,29 @@ class CauseGate:
     def __init__(self, turns_since_start: int | None = None) -> None:
         self.turns_since_start = turns_since_start
 
-    def choose(self, wanted: Intensity, circumstances: Circumstances) -> Choice | None:
-        """Return the operation to start this turn, or ``None``. Call it once per turn."""
+    def choose(
+        self, wanted: Intensity, circumstances: Circumstances, bounds: Bounds = ENVELOPE, *, is_free: bool = True
+    ) -> Choice | None:
+        """Return the operation to start this turn, or ``None``. Call it once per turn.
+
+        Args:
+            wanted: What the controller asks for.
+            circumstances: What speaks for an operation.
+            bounds: What is allowed now; wider ones than the envelope count as the envelope.
+            is_free: No other operation holds the session's place.
+        """
         if self.turns_since_start is not None:
             self.turns_since_start += 1
-        if wanted.phase == "frozen" or wanted.creative == 0.0:
+        if wanted.phase == "frozen" or not is_free:
             return None
-        if self.turns_since_start is not None and self.turns_since_start < DWELL:
+        dose = bounds.dose(wanted.creative)
+        if dose == 0.0:
             return None
-        fit = fitting(circumstances)
+        if self.turns_since_start is not None and self.turns_since_start < max(DWELL, bounds.dwell):
+            return None
+        fit = fitting(circumstances, bounds)
         if fit is None:
             return None
         self.turns_since_start = 0
         operation, cause = fit
-        return Choice(operation, wanted.creative, cause)
+        return Choice(operation, dose, cause)

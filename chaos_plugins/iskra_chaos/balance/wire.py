@@ -1,5 +1,6 @@
 """The balance schemas of the HTTP interface and the dashboard."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,24 +23,26 @@ class BalanceMetrics(_Schema):
     """How chaos and stability stand to each other.
 
     Attributes:
-        chaos_stability_tension: The averaged tension without its sign; ``balance_status`` says what the sign was.
+        chaos_stability_tension: The averaged tension without its sign; ``balance_status`` says what the sign was. Both
+            are ``None`` until a session was looked at.
     """
 
-    chaos_stability_tension: float = Field(ge=0.0, le=2.0)
+    chaos_stability_tension: float | None = Field(ge=0.0, le=2.0)
     optimal_tension_range: tuple[float, float] = BAND
-    balance_status: BalanceStatus
+    balance_status: BalanceStatus | None
 
 
 class ChaosMetrics(_Schema):
     """Chaos now, and what is going on.
 
     Attributes:
+        current_chaos_level: Mean of the sessions measured within the hour; ``None`` where none was.
         chaos_capacity: What is left up to the stop line of .80.
         constructive_vs_destructive_ratio: Finished operations after which staleness fell without a loss, of all.
     """
 
-    current_chaos_level: Level
-    chaos_capacity: Level
+    current_chaos_level: Level | None
+    chaos_capacity: Level | None
     active_chaos_processes: int = Field(ge=0)
     chaos_events_per_hour: float = Field(ge=0.0)
     constructive_vs_destructive_ratio: Level | None = None
@@ -49,12 +52,14 @@ class StabilityMetrics(_Schema):
     """Stability now, and how well the system comes back.
 
     Attributes:
+        current_stability_level: Mean of the sessions measured within the hour; ``None`` where none was.
+        stability_trend: Where these sessions go on average; ``None`` where none has three readings.
         recovery_time_avg: Seconds from the end of a fault to the steady state, written like ``"2.3 seconds"``.
         resilience_score: Share of observed experiments whose hypothesis held.
     """
 
-    current_stability_level: Level
-    stability_trend: Trend
+    current_stability_level: Level | None
+    stability_trend: Trend | None
     recovery_time_avg: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? seconds$")
     resilience_score: Level | None = None
 
@@ -107,10 +112,12 @@ class CalibrationResult(_Schema):
     balance_metrics: BalanceMetrics
 
 
-def balance_metrics(tension: float, band: tuple[float, float] = BAND) -> BalanceMetrics:
-    """Return the schema for a signed tension."""
+def balance_metrics(tension: float | None, band: tuple[float, float] = BAND) -> BalanceMetrics:
+    """Return the schema for a signed tension; ``None`` where nothing was observed."""
     return BalanceMetrics(
-        chaos_stability_tension=abs(tension), optimal_tension_range=band, balance_status=status_of(tension, band)
+        chaos_stability_tension=None if tension is None else abs(tension),
+        optimal_tension_range=band,
+        balance_status=None if tension is None else status_of(tension, band),
     )
 
 
@@ -119,16 +126,19 @@ def chaos_capacity(chaos: float) -> float:
     return max(0.0, round(STOP_LINE - chaos, 6))
 
 
-def trend_of(stabilities: list[float]) -> Trend:
-    """Return where stability is going: the slope of a straight line through the readings, oldest first.
-
-    Slopes within ±.02 per reading count as stable; so do fewer than three readings.
-    """
+def slope_of(stabilities: Sequence[float]) -> float | None:
+    """Return the slope per reading of a straight line through readings, oldest first; ``None`` for fewer than three."""
     count = len(stabilities)
     if count < 3:
-        return "stable"
+        return None
     middle = (count - 1) / 2
     mean = sum(stabilities) / count
     rise = sum((place - middle) * (value - mean) for place, value in enumerate(stabilities))
-    slope = rise / sum((place - middle) ** 2 for place in range(count))
+    return rise / sum((place - middle) ** 2 for place in range(count))
+
+
+def trend_of(slope: float | None) -> Trend | None:
+    """Return a slope in a word: within ±.02 per reading it counts as stable."""
+    if slope is None:
+        return None
     return "improving" if slope > _TREND_STEP else "declining" if slope < -_TREND_STEP else "stable"

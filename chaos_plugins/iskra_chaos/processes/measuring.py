@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -22,19 +22,34 @@ _SESSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """How the service does, as far as it belongs to the metrics: share of calls that fail, and health, in [0, 1]."""
+
+    error_rate: float = 0.0
+    health: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class _Measured:
     """Up to which message a session was measured, and what came of it."""
 
     last: tuple[int, str]
     state: ConversationState
     values: Mapping[str, float]
+    confidence: float
 
 
 class Measuring:
-    """Conversation metrics of sessions, with the averages that they carry from turn to turn."""
+    """Conversation metrics of sessions, with the averages that they carry from turn to turn.
 
-    def __init__(self, sessions: SessionReader) -> None:
+    Args:
+        sessions: The stored conversations.
+        service: How the service does now.
+    """
+
+    def __init__(self, sessions: SessionReader, service: Callable[[], Service] = Service) -> None:
         self._sessions = sessions
+        self._service = service
         self._measured: OrderedDict[str, _Measured] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -62,8 +77,12 @@ class Measuring:
             if known is not None and known.last == last:
                 return known.values
             state = known.state if known is not None else ConversationState()
-            values = await asyncio.to_thread(lambda: state.update(utterances_of(messages)).values)
-            self._measured[session_id] = _Measured(last, state, values)
+            service = self._service()
+            read = await asyncio.to_thread(
+                lambda: state.update(utterances_of(messages), error_rate=service.error_rate, health=service.health)
+            )
+            values = read.values
+            self._measured[session_id] = _Measured(last, state, values, read.staleness.confidence)
             self._measured.move_to_end(session_id)
             while len(self._measured) > _SESSIONS:
                 self._measured.popitem(last=False)
@@ -81,6 +100,11 @@ class Measuring:
         """Return the last readings of a session; empty if it was not measured."""
         measured = self._measured.get(session_id)
         return {} if measured is None else measured.values
+
+    def confidence_of(self, session_id: str) -> float:
+        """Return how far the last readings of a session can be relied on, in [0, 1]; 0 if it was not measured."""
+        measured = self._measured.get(session_id)
+        return 0.0 if measured is None else measured.confidence
 
     def forget(self, session_id: str) -> None:
         """Forget a session that is gone."""

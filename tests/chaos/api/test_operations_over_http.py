@@ -186,8 +186,14 @@ def test_calibration(house: House) -> None:
 
 
 def test_figures(house: House) -> None:
-    house.session(turns=2)
+    session_id = house.session(turns=2)
     with house.client() as client:
+        client.put(f"/chaos/sessions/{session_id}", json={"opt_in": True}).raise_for_status()
+        for number in range(3):
+            house.say(f"And what about day {number}?", session_id)
+        for _ in range(200):
+            if client.get("/monitor/metrics").json()["stability_metrics"]["stability_trend"]:
+                break
         health = client.get("/monitor/health").json()
         assert health["overall_status"] in ("healthy", "warning")
         metrics = client.get("/monitor/metrics", params={"time_range": "15m"}).json()
@@ -204,3 +210,6 @@ def test_figures(house: House) -> None:
         after = client.get("/monitor/metrics").json()["stability_metrics"]
         assert (before, after["resilience_score"]) == (None, 1.0)
         assert after["recovery_time_avg"] == "1.5 seconds"
+        rest = client.get("/monitor/rest").json()
+        assert not rest["may_run"]
+        assert rest["rests_until"]

@@ -30,6 +30,8 @@ def test_the_rules_of_the_specification_are_there() -> None:
         ("ethical_violation_detected", "high", "halt_operations", ("webhook", "email")),
         ("voice_coordination_failure", "medium", "voice_recalibration", ("webhook",)),
         ("stability_degradation", "medium", "structure_reinforcement", ("webhook",)),
+        ("load_caution", "medium", "hold_back", ("webhook",)),
+        ("load_last_call", "high", "hold_back", ("webhook",)),
     }
 
 
@@ -47,6 +49,9 @@ def test_the_rules_of_the_specification_are_there() -> None:
         ({"stability_trend": "stable", "stability_level": 0.10}, []),
         ({"stability_trend": "declining", "stability_level": 0.60}, []),
         ({"stability_level": 0.10}, []),
+        ({"highest_load": 0.80}, []),
+        ({"highest_load": 0.81}, ["load_caution"]),
+        ({"highest_load": 0.96}, ["load_caution", "load_last_call"]),
         ({}, []),
     ],
 )

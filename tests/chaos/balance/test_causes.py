@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iskra_chaos.balance.causes import DWELL, CauseGate, Circumstances, fitting, opens_gate, stabilisers
+from iskra_chaos.balance.bounds import DWELL
+from iskra_chaos.balance.causes import CauseGate, Circumstances, fitting, opens_gate, stabilisers
 from iskra_chaos.balance.controller import Intensity
 
 _share = st.floats(0.0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.balance.plant import Parameters, Plant, Run, drawn, simulate, spectral_radius
 from chaos.balance.scripted_session import Balance, ScriptedAgent, Turn, live, replayed
-from iskra_chaos.balance.causes import DWELL
+from iskra_chaos.balance.bounds import DWELL
 from iskra_chaos.balance.controller import (
     ACT_ABOVE,
     INTEGRAL_GAIN,
