@@ -1,6 +1,6 @@
-"""What a plugin that reads the metrics of sessions offers to others."""
+"""What plugins that read metrics and facts of sessions offer to others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from iskra_metrics.reading import Reading
@@ -18,4 +18,14 @@ class ConversationMetrics(Protocol):
 
         Raises:
             SessionNotFoundError: No such session for this principal.
+        """
+
+
+class VerifiedFacts(Protocol):
+    """Knows which statements of stored conversations are verified."""
+
+    async def verified(self, session_id: Any) -> Sequence[str]:
+        """Return the statements of a session that have evidence besides the word of whoever made them, oldest first.
+
+        It is read on the server's own account: whoever asks answers for showing it to the session's owner only.
         """

@@ -12,6 +12,7 @@ from iskra_voices.activation import Activation
 from iskra_voices.catalogue import AUTO, AUTO_PREAMBLE, VoiceCatalogue
 from iskra_voices.choice import CRISIS, Choice, Signals, Standing, activation_level, choose, forbidden
 from iskra_voices.conversation_readings import ConversationReadings
+from iskra_voices.known_facts import with_facts
 from iskra_voices.policy import Policy, Scene
 from iskra_voices.presence import attended_messages
 from iskra_voices.scene import scene_of, wants_json
@@ -91,6 +92,8 @@ class Casting:
         scene = scene_of(
             request.messages, pain=record.pain, help_en=settings.crisis_help_en, help_ru=settings.crisis_help_ru
         )
+        if policy.name == "hundun":
+            scene = await with_facts(self._context, caller.session_id, scene, request.messages)
         prepared = self._laid_over(request, policy, scene)
         is_checked = settings.repairs and self._context.llm.has_language_model(request.model)
         return Part(policy, prepared, scene, is_checked=is_checked, is_held=is_checked or scene.in_crisis)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from iskra_metrics.text import sentences
-from iskra_sdk.errors import BadInputError, ConflictError, LLMError
+from iskra_sdk.errors import BadInputError, BusyError, ConflictError, LLMError
 from iskra_sdk.event import Event
 from iskra_sdk.ids import SessionId, new_id
 from iskra_sdk.llm import Caller
@@ -19,6 +20,7 @@ from iskra_voices.choice import Signals, activation_level, forbidden, speaking_s
 from iskra_voices.conversation_readings import ConversationReadings
 from iskra_voices.definitions.iskra import attributes
 from iskra_voices.ensemble import Ensemble, Task
+from iskra_voices.known_facts import with_facts
 from iskra_voices.mending import Judged
 from iskra_voices.policy import Policy
 from iskra_voices.scene import scene_of
@@ -26,6 +28,7 @@ from iskra_voices.session_records import SessionRecord, SessionRecords, Spoken
 from iskra_voices.settings import VoicesSettings
 from iskra_voices.success_criteria import Criterion, Outcome, criterion
 from iskra_voices.tension import Conflict, conflicts, said_against
+from iskra_voices.waiting_room import WaitingRoom
 from iskra_voices.wire import (
     CollaborationRequest,
     CollaborationResponse,
@@ -98,11 +101,16 @@ class Collaboration:
         self._records = records
         self._readings = readings
         self._settings = settings
+        self._waiting = WaitingRoom(settings.collaborations_at_once, context.clock)
 
     async def run(self, principal: Principal, session_id: str, wanted: CollaborationRequest) -> CollaborationResponse:
         """Have the voices work until every success criterion is met, the rounds are spent or the time is over.
 
+        A number of collaborations work at once; who comes then waits, the higher ``priority`` first.
+
         Raises:
+            QueueFullError: Too many wait already.
+            BusyError: No place became free in the time that a collaboration may take.
             BadInputError: No such voice, no task, or a criterion that cannot be checked.
             SessionNotFoundError: No such session for this principal.
             ConflictError: The primary voice must not speak now, or there is no language model.
@@ -115,6 +123,30 @@ class Collaboration:
                 "No language model is connected, so voices cannot work together.",
                 mend="Connect one, or set `collaboration_model` of the plugin `voices` to an alias that has one.",
             )
+        if session_id:
+            await self._context.sessions.session(principal, SessionId(session_id))  # nobody waits for nothing
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout(self._settings.collaboration_seconds):
+                    place = self._waiting.place(wanted.collaborative_task.priority)
+                    waited = await places.enter_async_context(place)
+            except TimeoutError as exc:
+                raise BusyError(
+                    f"{self._settings.collaborations_at_once} collaborations work already, and none ended in "
+                    f"{self._settings.collaboration_seconds:g} s.",
+                    mend="Try again later, with a higher `priority`, or set `collaborations_at_once` higher.",
+                ) from exc
+            return await self._worked(principal, session_id, wanted, criteria, names, waited)
+
+    async def _worked(
+        self,
+        principal: Principal,
+        session_id: str,
+        wanted: CollaborationRequest,
+        criteria: Sequence[Criterion],
+        names: Sequence[str],
+        waited: float,
+    ) -> CollaborationResponse:
         history = await self._history(principal, session_id) if session_id else []
         content = _content(wanted, history)
         record = await self._records.of(session_id) if session_id else SessionRecord()
@@ -128,6 +160,8 @@ class Collaboration:
             help_en=settings.crisis_help_en,
             help_ru=settings.crisis_help_ru,
         )
+        if "hundun" in course.speakers:
+            scene = await with_facts(self._context, session_id, scene, [*history, Message.user(content)])
         caller = Caller(principal.id, f"plugin:{self._context.name}", session_id)
         ensemble = Ensemble(self._context, settings, Task(content, history, caller), scene)
         status: Literal["completed", "criteria_unmet", "out_of_time"] = "criteria_unmet"
@@ -168,6 +202,7 @@ class Collaboration:
             metrics=signals_wire(signals),
             model_calls=ensemble.spending.calls,
             usage=ensemble.spending.usage.wire,
+            waited_seconds=round(waited, 3),
             coordination=coordination,
         )
 

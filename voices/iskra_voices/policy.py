@@ -28,6 +28,8 @@ class Scene:
         asked: The user's latest message.
         said: What user and assistant said up to now, oldest first, the latest message included.
         facts: Statements that no answer may contradict: what tools returned.
+        verified: Verified facts of the session.
+        given: What the user stated with numbers, names, dates or quotations.
         claims: Numbered statements of the conversation by id, e.g. ``C1``.
         contributions: What each voice said in this round, by its id.
         conflicts: Pairs of voices that contradict each other in this round.
@@ -40,6 +42,8 @@ class Scene:
     asked: str = ""
     said: Sequence[str] = ()
     facts: Sequence[str] = ()
+    verified: Sequence[str] = ()
+    given: Sequence[str] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     contributions: Mapping[str, str] = field(default_factory=dict)
     conflicts: Sequence[tuple[str, str]] = ()

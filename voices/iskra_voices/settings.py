@@ -40,6 +40,9 @@ class VoicesSettings(BaseModel):
     collaboration_seconds: float = Field(
         default=120.0, gt=0, le=600, description="Seconds that a collaboration may take."
     )
+    collaborations_at_once: int = Field(
+        default=4, ge=1, le=64, description="Collaborations that work at the same time; others wait, by priority."
+    )
     crisis_help_en: str = Field(
         default=CRISIS_HELP_EN, max_length=500, description="Where somebody in a crisis finds help, in English."
     )

@@ -91,7 +91,12 @@ class CollaborativeTask(BaseModel):
     content: str = Field(
         default="", max_length=20_000, description="The task in words; the session's last message by default."
     )
-    priority: float = Field(default=0.5, ge=0)
+    priority: float = Field(
+        default=0.5,
+        ge=0,
+        allow_inf_nan=False,
+        description="Who waits with a higher one goes first, up to two minutes before who came earlier.",
+    )
     success_criteria: list[Annotated[str, Field(min_length=1, max_length=300)]] = Field(
         default_factory=list, max_length=20
     )
@@ -174,6 +179,7 @@ class CollaborationResponse(BaseModel):
     metrics: dict[str, float]
     model_calls: int
     usage: dict[str, int]
+    waited_seconds: float = Field(description="Until there was a place to work in.")
     coordination: VoiceCoordination
 
 

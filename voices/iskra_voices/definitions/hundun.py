@@ -37,7 +37,15 @@ def hands_back(answer: str, _scene: Scene) -> bool:
 
 
 def leaves_facts_alone(answer: str, scene: Scene) -> bool:
-    return not contradicts(answer, scene.facts)
+    """Compare each fact's hash before and after; a frame may suppose otherwise, but not against a verified fact."""
+    from iskra_metrics.fact_hash import changed_facts, current  # heavy; only where answers are checked
+
+    known, text = current([*scene.facts, *scene.verified]), prose(answer)
+    return (
+        not contradicts(answer, known)
+        and not changed_facts(known, text)
+        and not changed_facts(scene.given, text, counts_suppositions=False)
+    )
 
 
 HUNDUN = Policy(
@@ -60,7 +68,11 @@ HUNDUN = Policy(
             offers_two_frames,
         ),
         Check("does_not_repeat", "Do not repeat what was said.", does_not_repeat),
-        Check("leaves_facts_alone", "Contradict no fact that a tool returned.", leaves_facts_alone),
+        Check(
+            "leaves_facts_alone",
+            "Leave facts as they are, and the numbers, names and dates that were given.",
+            leaves_facts_alone,
+        ),
         Check(
             "hands_back",
             "Do not stop in the open: end with a line '→ Sam' or '→ Iskra' («→ Сэм», «→ Искра»).",
