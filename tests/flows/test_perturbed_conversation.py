@@ -95,3 +95,14 @@ def test_a_person_in_a_crisis_is_not_perturbed(server: RunningServer, upstream: 
     assert "112" in refused
     chat.say("@ask What now?")
     assert "For this answer only" not in json.dumps(upstream.requests[-1])
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        ("We are going in circles, break the pattern", "Nothing repeats in this conversation"),
+        ("Мы ходим по кругу, сломай шаблон", "ничего не повторяется, разрывать нечего"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_the_language_of_the_request(server: RunningServer, ask: str, told: str) -> None:
+    assert told in Chat(server, "agent:perturbation").say(ask)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from iskra_chaos.chat.refusals import refusal
 from iskra_chaos.ethics import EthicsRefusedError
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.processes.engine import ChaosEngine
@@ -37,7 +38,7 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
             lines = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
             raise ToolError("\n".join(lines)) from error
         except (BadInputError, ConflictError, PermissionDeniedError) as error:
-            raise ToolError(f"{error.message} {error.mend}".strip()) from error
+            raise ToolError(refusal(error, language_of(words))) from error
         await engine().choices.change(context.session_id, opt_in=True, stopped=False)
         speaks_russian = language_of(words) == "ru"
         return f"{_told(process, speaks_russian)}\n\n{_when(engine(), process, speaks_russian)}"

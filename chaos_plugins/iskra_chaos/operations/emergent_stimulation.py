@@ -31,6 +31,7 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         raise BadInputError(
             "There are not two ideas in this conversation yet that could be brought together.",
             mend="Ask for it later, or ask for a micro_disturbance.",
+            facts={"why": "too_few_ideas"},
         )
     stances = views(conversation.language, seed, 2 + round(2 * intensity))
     listed = "\n".join(f"- {item}" for item in items)

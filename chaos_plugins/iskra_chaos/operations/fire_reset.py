@@ -40,10 +40,15 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         raise BadInputError(
             f"The conversation is clear ({clarity:.2f}) and not stale ({staleness:.2f}): a reset would only do harm.",
             mend="Go on, or ask for a micro_disturbance.",
+            facts={"why": "productive"},
         )
     droppable = _droppable(conversation)
     if not droppable:
-        raise BadInputError("There are no earlier turns that could be left out.", mend="Ask again later.")
+        raise BadInputError(
+            "There are no earlier turns that could be left out.",
+            mend="Ask again later.",
+            facts={"why": "nothing_to_leave_out"},
+        )
     share = 1.0 if intensity >= _FROM_SCRATCH else intensity
     dropped = set(_least_needed(conversation, droppable)[: math.ceil(share * len(droppable))])
     replaced = {message.id: "" for message in conversation.messages if message.id and turn_of(message.id) in dropped}

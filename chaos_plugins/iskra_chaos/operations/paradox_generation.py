@@ -26,6 +26,7 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         raise BadInputError(
             "The conversation claims nothing yet that could be questioned.",
             mend="Ask for it after an answer that states something.",
+            facts={"why": "no_claims"},
         )
     count = min(1 + round(3 * intensity), len(claims))
     chosen = []
@@ -54,7 +55,7 @@ def _require_harmless(conversation: Conversation) -> None:
         raise PermissionDeniedError(
             f"No paradox is made of this subject ({', '.join(topics)}): unsettling it could do harm.",
             mend="Ask for a micro_disturbance at a low intensity.",
-            facts={"chaos_sensitivity": TOPIC, "topics": topics},
+            facts={"why": "sensitive_subject", "chaos_sensitivity": TOPIC, "topics": topics},
         )
 
 

@@ -32,6 +32,7 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         raise BadInputError(
             "Nothing repeats in this conversation, so there is no pattern to break.",
             mend="Ask for a micro_disturbance to bring in something new.",
+            facts={"why": "nothing_repeats"},
         )
     turns = 1 + round(2 * intensity)
     speaks_russian = conversation.language == "ru"

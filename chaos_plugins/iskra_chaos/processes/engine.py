@@ -86,7 +86,9 @@ class ChaosEngine:
         """
         if not self._is_enabled:
             raise PermissionDeniedError(
-                "Creative operations are switched off here.", mend="Set `creative = true` for the plugin `chaos`."
+                "Creative operations are switched off here.",
+                mend="Set `creative = true` for the plugin `chaos`.",
+                facts={"why": "switched_off"},
             )
         held = self.in_force.sessions.get(session_id)
         if held is not None and self.in_force.held(session_id) is None:

@@ -81,11 +81,13 @@ class InForce:
             raise ConflictError(
                 "An operation is in force in this session already.",
                 mend="Wait until it is over, or take it back first.",
-                facts={"process_id": session.process.id if session is not None else ""},
+                facts={"why": "in_force", "process_id": session.process.id if session is not None else ""},
             )
         if len(self._sessions) + len(self._starting) >= MOST_SESSIONS:
             raise ConflictError(
-                f"Operations are in force in {MOST_SESSIONS} sessions already.", mend="Try again in a minute."
+                f"Operations are in force in {MOST_SESSIONS} sessions already.",
+                mend="Try again in a minute.",
+                facts={"why": "busy"},
             )
         reservation = self._starting[session_id] = Reservation(session_id)
         return reservation
@@ -144,4 +146,5 @@ class InForce:
             raise ConflictError(
                 "All operations are stopped by an emergency stop.",
                 mend="An operator releases it: POST /api/v1/control/release.",
+                facts={"why": "stopped"},
             )

@@ -1,0 +1,34 @@
+"""Why an operation cannot begin, said to the person who asked for it, in their language."""
+
+from iskra_sdk.errors import IskraError
+
+_IN_RUSSIAN = {
+    "busy": "Сейчас действует слишком много операций. Попробуйте через минуту.",
+    "in_force": "В этом разговоре уже действует операция. Дождитесь её конца или скажите «верни как было».",
+    "no_claims": (
+        "Пока в разговоре ничего не утверждалось, сомневаться не в чем. Попросите после содержательного ответа."
+    ),
+    "nothing_repeats": (
+        "В этом разговоре ничего не повторяется, разрывать нечего. Можно попросить лёгкий толчок: «встряхни разговор»."
+    ),
+    "nothing_to_leave_out": "Раньше ничего не говорилось, сбрасывать нечего. Попросите позже.",
+    "productive": (
+        "Разговор ясный и не топчется на месте: сброс только повредит. "
+        "Можно попросить лёгкий толчок: «встряхни разговор»."
+    ),
+    "sensitive_subject": (
+        "Тема слишком чувствительная, парадокс здесь может навредить. Можно попросить слабый толчок: «слегка встряхни»."
+    ),
+    "stopped": "Все операции остановлены аварийно. Снять остановку может оператор.",
+    "switched_off": "Творческие операции на этом сервере выключены.",
+    "too_few_ideas": (
+        "В разговоре пока нет двух мыслей, которые можно соединить. Попросите позже или скажите «встряхни разговор»."
+    ),
+}
+"""Fact ``why`` of an error, and what to say."""
+
+
+def refusal(error: IskraError, language: str) -> str:
+    """Return what happened and what to do, in ``language`` where the error's reason is known in it."""
+    in_russian = _IN_RUSSIAN.get(str(error.facts.get("why"))) if language == "ru" else None
+    return in_russian or f"{error.message} {error.mend}".strip()
