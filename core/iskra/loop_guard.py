@@ -3,6 +3,9 @@
 A thread looks at the clock that the loop winds up. When the loop is late, the frames of its thread tell whose code
 runs. On the main thread that code is interrupted by a signal, whose handler looks again at what runs at that very
 moment: a kernel function that has come to its turn in between is never hit.
+
+What counts is the time that code takes, and not the time that passes: on a busy machine, code that waits for a
+processor is as innocent as it is on an idle one.
 """
 
 import asyncio
@@ -23,10 +26,12 @@ from iskra_sdk.errors import PluginBlockedLoopError
 logger = logging.getLogger(__name__)
 
 _TICK = 0.2  # seconds between two signs of life
-_LIMIT = 0.75  # seconds without one that are too many
+_LIMIT = 0.75  # seconds of calculating or of sleeping without one that are too many
 _LOOK = 0.1  # seconds between two looks at a loop that is late
 _LOOKS = 3
 """Times in a row that one plugin has to be seen: what held the loop before it is not its fault."""
+_ASLEEP = 0.02
+"""Share of the time up to which a thread that calculates so little is asleep in a blocking call."""
 _PATIENT_ATTEMPTS = 2
 """Interruptions by an ordinary error before one that ``except Exception`` does not catch."""
 
@@ -60,13 +65,44 @@ class BlockedLoop:
         return {"place": self.place, "seconds": round(self.seconds, 3), "interrupted": self.was_interrupted}
 
 
+class _HeldTime:
+    """Measures how long a thread calculates, or sleeps in a blocking call, after a sign of life.
+
+    Args:
+        thread: Its identifier.
+        ticked_at: When it gave the sign.
+    """
+
+    def __init__(self, thread: int, ticked_at: float) -> None:
+        self.ticked_at = ticked_at
+        self._thread = thread
+        self._began = time.monotonic()
+        self._cpu = _cpu_seconds(thread)
+
+    @property
+    def seconds(self) -> float:
+        """How long so far; all the time that passed where the system does not tell what a thread calculates."""
+        passed, cpu = time.monotonic() - self._began, _cpu_seconds(self._thread)
+        if cpu is None or self._cpu is None:
+            return passed
+        calculated = cpu - self._cpu
+        return passed if calculated < passed * _ASLEEP else calculated
+
+
+def _cpu_seconds(thread: int) -> float | None:
+    """Return how long a thread has calculated so far; ``None`` where the system does not tell."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread))
+
+
 class LoopGuard:
     """Watches one event loop.
 
     Args:
         owner: Tells which plugin is responsible for what runs in a frame.
         on_blocked: Called on the loop after plugin code has held it.
-        limit: Seconds the loop may stand still.
+        limit: Seconds the loop may stand still because its thread calculates or sleeps.
     """
 
     def __init__(self, owner: Owner, on_blocked: Callable[[BlockedLoop], None], *, limit: float = _LIMIT) -> None:
@@ -126,8 +162,13 @@ class LoopGuard:
             self._handle = self._loop.call_later(_TICK, self._tick)
 
     def _watch(self) -> None:
+        held = _HeldTime(self._loop_thread, self._ticked_at)
         while not self._stopped.wait(_LOOK):
-            late = time.monotonic() - self._ticked_at
+            if held.ticked_at != self._ticked_at:
+                held = _HeldTime(self._loop_thread, self._ticked_at)
+                self._seen = ("", 0)
+                continue
+            late = held.seconds
             if late < self._limit - _LOOKS * _LOOK:
                 self._seen = ("", 0)
                 continue

@@ -1,6 +1,7 @@
 """The event loop goes on when plugin code holds it, and the plugin is named."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -77,6 +78,24 @@ async def test_a_task_that_holds_the_loop_again_and_again_is_quarantined_in_the_
         # Once for the time that was held, once for what the task raised.
         await until(lambda: shop.host.get("spinner").failures == 2)
         assert isinstance(shop.host.get("spinner").error, PluginBlockedLoopError)
+
+
+async def test_code_that_only_waits_for_the_processor_is_not_interrupted(tmp_path: Path) -> None:
+    # A thread that calculates shares the interpreter with the loop and takes most of it, as a busy machine would.
+    meek = "started = time.thread_time()\n    while time.thread_time() - started < 0.3: pass\n    return 'done'"
+    stopped = threading.Event()
+    hogs = [threading.Thread(target=lambda: [None for _ in iter(stopped.is_set, True)]) for _ in range(4)]
+    async with workshop(tmp_path, guard_loop=True) as shop:
+        await shop.drop("meek", SOURCE.replace("HOLD", meek))
+        for hog in hogs:
+            hog.start()
+        try:
+            assert await shop.call("hold") == "done"
+        finally:
+            stopped.set()
+            for hog in hogs:
+                hog.join()
+        assert shop.host.get("meek").error is None
 
 
 async def test_code_of_the_kernel_is_never_interrupted(tmp_path: Path) -> None:
