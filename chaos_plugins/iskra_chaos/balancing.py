@@ -2,22 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from iskra_chaos.balance.bounds import DWELL, Surroundings, bounds_in, is_within_hours
 from iskra_chaos.balance.calibration import Calibration, TenantBalance
-from iskra_chaos.balance.causes import Choice, Circumstances, opens_gate, stabilisers
+from iskra_chaos.balance.causes import Choice, Circumstances, Stabiliser, opens_gate, stabilisers
 from iskra_chaos.balance.circumstances import circumstances_in, sensitivity_of
 from iskra_chaos.balance.controller import LEAST_CONFIDENCE
 from iskra_chaos.balance.gain import GainEstimate
 from iskra_chaos.balance.recording import Segment
 from iskra_chaos.balance.service_health import ServiceHealth
 from iskra_chaos.balance.session_balance import SessionBalance
+from iskra_chaos.balance.tension import tension
 from iskra_chaos.balance.wire import SystemState
 from iskra_chaos.ethics.errors import EthicsRefusedError
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.preparing import Wish
+from iskra_chaos.processes.stabilising import Stabilising
 from iskra_chaos.processes.telling import Telling
 from iskra_sdk.errors import IskraError
 from iskra_sdk.ids import SessionId
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 _WAITING = 1000
 _SESSIONS = 1000
 _SEGMENTS = 400
+_REINFORCED = 0.5
+"""Strength of stabilisers that an alert calls for."""
 _KEY = "calibrations"
 _SEGMENTS_KEY = "interventions"
 
@@ -43,6 +47,7 @@ class Balancing:
         context: The plugin's.
         engine: The creative operations.
         telling: Publishes events.
+        stabilising: What calms conversations down.
         health: Of the service.
         faults_act: Whether faults are at work: nothing is adapted to what they cause.
         is_automatic: The admin lets the controller start operations.
@@ -54,6 +59,7 @@ class Balancing:
         context: PluginContext,
         engine: ChaosEngine,
         telling: Telling,
+        stabilising: Stabilising,
         *,
         health: ServiceHealth,
         faults_act: Callable[[], bool],
@@ -66,6 +72,7 @@ class Balancing:
         self._context = context
         self._engine = engine
         self._telling = telling
+        self._stabilising = stabilising
         self._health = health
         self._faults_act = faults_act
         self._is_automatic = is_automatic
@@ -117,7 +124,8 @@ class Balancing:
         session = await self._context.sessions.session(SYSTEM, SessionId(session_id))
         conversation = await self._engine.measuring.conversation(SYSTEM, session_id)
         balance = self._of(session_id, session.principal_id)
-        await self._note(balance, balance.read(conversation.readings), self._newly_applied(balance, session_id))
+        balance.read(self._stabilising.retuned(session_id, conversation.readings))
+        await self._note(balance, conversation.readings, self._newly_applied(balance, session_id))
         circumstances, sensitivity = await asyncio.to_thread(
             lambda: (circumstances_in(conversation, conversation.readings), sensitivity_of(conversation))
         )
@@ -132,7 +140,7 @@ class Balancing:
             scale=self.gain_of(balance.tenant).scale,
         )
         balance.vetoed_for = max(0, balance.vetoed_for - 1)
-        await self._relieve(session_id, balance)
+        await self._relieve(session_id, balance, conversation)
         choice = self._choice(session_id, balance, circumstances)
         if choice is not None:
             await self._start(session_id, balance, choice)
@@ -181,7 +189,8 @@ class Balancing:
         return "" if opens_gate(circumstances, balance.bounds) else "nothing but tension calls for an operation"
 
     def _choice(self, session_id: str, balance: SessionBalance, circumstances: Circumstances) -> Choice | None:
-        is_free = session_id not in self._engine.sessions
+        cools_down = self._stabilising.turns_of_cooldown(session_id) > 0
+        is_free = session_id not in self._engine.sessions and not cools_down
         is_due = self.is_welcome(session_id) and is_free and balance.wanted.phase != "frozen"
         if is_due and balance.bounds.dose(balance.wanted.creative):
             decision = balance.postponing.decide(balance.surroundings.readiness)
@@ -204,21 +213,40 @@ class Balancing:
 
     # Calming ---------------------------------------------------------------------------------------------------------
 
-    async def _relieve(self, session_id: str, balance: SessionBalance) -> None:
-        """End what stirs a session up beyond a stop line, or while the controller asks for calm."""
+    async def _relieve(self, session_id: str, balance: SessionBalance, conversation: Conversation) -> None:
+        """End what stirs a session up beyond a stop line, and calm it down while the controller asks for that."""
         calming = balance.wanted.stabilising if balance.wanted.phase == "acting" else 0.0
         session = self._engine.sessions.get(session_id)
         if session is not None and balance.surroundings.highest_load >= 1.0:
             await self._engine.settle(session.process, balance.bounds.reasons[0])
         elif session is not None and calming:
             await self._engine.settle(session.process, "the conversation needs calm")
-        if calming:
-            await self._telling.tell(
-                "system_state",
-                {"state": "needs_calm", "strength": round(calming, 3), "stabilisers": list(stabilisers(calming))},
-                session_id=session_id,
-                source="balance",
-            )
+        wanted = stabilisers(calming)
+        if wanted and self.is_welcome(session_id):
+            await self._stabilising.begin(balance.tenant, session_id, wanted, calming, conversation)
+        elif wanted and wanted != balance.advised:
+            await self._advise(session_id, wanted, calming)
+        balance.advised = wanted
+
+    async def _advise(self, session_id: str, wanted: Sequence[Stabiliser], strength: float) -> None:
+        await self._telling.tell(
+            "system_state",
+            {"state": "needs_calm", "strength": round(strength, 3), "stabilisers": list(wanted)},
+            session_id=session_id,
+            source="balance",
+        )
+
+    async def reinforce(self, session_id: str, wanted: Sequence[Stabiliser]) -> None:
+        """Let stabilisers come into force because of an alert, where the controller is welcome.
+
+        Raises:
+            SessionNotFoundError: The session is gone.
+        """
+        if not self.is_welcome(session_id):
+            return
+        session = await self._context.sessions.session(SYSTEM, SessionId(session_id))
+        conversation = await self._engine.measuring.conversation(SYSTEM, session_id)
+        await self._stabilising.begin(session.principal_id, session_id, wanted, _REINFORCED, conversation)
 
     # Learning --------------------------------------------------------------------------------------------------------
 
@@ -229,10 +257,10 @@ class Balancing:
         balance.applied = {each.id: each.applied for each in processes}
         return max(acted, default=0.0)
 
-    async def _note(self, balance: SessionBalance, reading: float, intensity: float) -> None:
+    async def _note(self, balance: SessionBalance, readings: Mapping[str, float], intensity: float) -> None:
         if self._faults_act():
             return  # what faults do to a conversation says nothing about operations
-        segment = balance.recording.note(reading, intensity)
+        segment = balance.recording.note(tension(readings["chaos"], readings["stability"]), intensity)
         if segment is None:
             return
         self._learn(segment)

@@ -32,6 +32,8 @@ from iskra_chaos.processes.preparing import Preparing
 from iskra_chaos.processes.progress import Progress
 from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.speaking import Speaking
+from iskra_chaos.processes.stabilising import Stabilising
+from iskra_chaos.processes.steadying import Steadying
 from iskra_chaos.processes.telling import Telling
 from iskra_chaos.settings import ChaosSettings
 from iskra_sdk.errors import IskraError
@@ -88,6 +90,18 @@ class ChaosParts:
             journal=self.journal,
             telling=self.telling,
             environment=self.settings.environment,
+            cooldown=lambda session_id: self.stabilising.turns_of_cooldown(session_id),
+        )
+
+    @cached_property
+    def stabilising(self) -> Stabilising:
+        """What calms conversations down."""
+        return Stabilising(
+            self.context,
+            self.choices,
+            self.telling,
+            stopped_because=lambda: self.in_force.stopped_because,
+            on_change=self._changed,
         )
 
     @cached_property
@@ -142,6 +156,7 @@ class ChaosParts:
             self.context,
             self.engine,
             self.telling,
+            self.stabilising,
             health=self.health,
             faults_act=lambda: any(fault.lease.is_active for fault in self.board.faults()),
             is_automatic=self.settings.automatic,
@@ -173,6 +188,11 @@ class ChaosParts:
         blocking = Blocking(self._pattern_break, self.progress.note_block)
         return Interceptor(Point.TOOL_CALL, blocking.around, name="pattern break")
 
+    @cached_property
+    def _steadying(self) -> Interceptor:
+        around = cast("Any", Steadying(self.stabilising).around)
+        return Interceptor(Point.LLM_STREAM, around, name="stabilisers")
+
     def _pattern_break(self, session_id: str) -> PerturbedSession | None:
         session = self.in_force.acting(session_id)
         return session if session is not None and session.perturbation.blocked_calls else None
@@ -187,6 +207,8 @@ class ChaosParts:
         found = list(self.board.interceptors())
         if self.in_force.sessions:
             found += [self._speaking, self._blocking]
+        if not self.stabilising.is_empty:
+            found.append(self._steadying)  # inside the operations: whatever they ask for is drawn cooler
         return found
 
     def _changed(self) -> None:
@@ -237,6 +259,7 @@ class ChaosParts:
     async def turn_over(self, session_id: str, turn_id: str) -> None:
         """Count a turn, and have the conversation measured after it where somebody cares."""
         await self.progress.turn_over(session_id, turn_id)
+        await self.stabilising.turn_over(session_id)
         if self._is_followed(session_id):
             self.balancing.turn_over(session_id)
 
@@ -254,6 +277,7 @@ class ChaosParts:
     async def forget(self, session_id: str) -> None:
         """Forget a session that is gone."""
         self.balancing.forget(session_id)
+        self.stabilising.forget(session_id)
         self.overview.forget(session_id)
         await self.engine.forget(session_id)
 

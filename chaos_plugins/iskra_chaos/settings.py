@@ -16,7 +16,8 @@ class ChaosSettings(BaseModel):
     )
     creative: bool = Field(default=True, description="People may have their own conversations perturbed.")
     automatic: bool = Field(
-        default=False, description="The balance controller may start operations in sessions whose owner welcomes it."
+        default=False,
+        description="The balance controller may start operations and stabilisers in sessions whose owner welcomes it.",
     )
     all_sessions: bool = Field(
         default=False,

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from iskra_chaos.balance.alerts import Alert
+from iskra_chaos.balance.causes import Stabiliser
 from iskra_chaos.parts import ChaosParts
 from iskra_sdk.event import Severity
 
@@ -11,6 +12,11 @@ logger = logging.getLogger(__name__)
 
 _TICK = 1.0
 _SEVERITY = {"critical": Severity.CRITICAL, "high": Severity.ERROR, "medium": Severity.WARNING, "low": Severity.INFO}
+_ABORTING = frozenset({"emergency_stabilization", "halt_operations", "structure_reinforcement"})
+_CALLED_FOR: dict[str, tuple[Stabiliser, ...]] = {
+    "emergency_stabilization": ("voice_sam", "lower_temperature", "pin_context", "cooldown"),
+    "structure_reinforcement": ("voice_sam", "pin_context"),
+}
 _ETHICS_EVERY = 5
 """Ticks between two looks of the ethics monitor; the specification's five seconds."""
 
@@ -39,6 +45,7 @@ async def watch_once(parts: ChaosParts, tick: int) -> None:
     """Do what is due at a tick; whatever fails keeps nothing else from being done."""
     parts.board.expire()
     await _passed_over(parts.engine.sweep, "sweep")
+    await _passed_over(parts.stabilising.sweep, "stabilisers")
     if tick == 1:  # what the generation before wrote while this one was loaded
         await _passed_over(parts.choices.load, "choices")
     if tick % _ETHICS_EVERY == 0:
@@ -68,8 +75,11 @@ async def act_on(parts: ChaosParts, alert: Alert) -> None:
         severity=_SEVERITY.get(alert.rule.severity, Severity.WARNING),
         source="alerts",
     )
-    session = parts.engine.sessions.get(session_id)
-    if alert.state != "firing" or session is None:
+    if alert.state != "firing" or not session_id:
         return
-    if alert.rule.action in ("emergency_stabilization", "halt_operations"):
+    wanted = _CALLED_FOR.get(alert.rule.action, ())
+    if wanted:
+        await parts.balancing.reinforce(session_id, wanted)
+    session = parts.engine.sessions.get(session_id)
+    if session is not None and alert.rule.action in _ABORTING:
         await parts.engine.abort(session.process, f"alert: {alert.rule.name}")

@@ -17,6 +17,7 @@ from iskra_chaos.api import access, bodies, chaos_routes, monitor_routes
 from iskra_chaos.api.realtime import message_of
 from iskra_chaos.balance import wire
 from iskra_chaos.balance.alerts import packaged_alert_rules
+from iskra_chaos.balance.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.ethics import Review, packaged_rules
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.experiments import program
@@ -27,8 +28,8 @@ from iskra_chaos.faults import firing
 from iskra_chaos.faults import parameters as fault_parameters
 from iskra_chaos.faults.models import FaultLease, FaultRequest
 from iskra_chaos.faults.vocabulary import VOCABULARY, FaultKind
-from iskra_chaos.overview import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.processes import process
+from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.processes.telling import ChaosEventType
 from iskra_chaos.settings import ChaosSettings
 from iskra_chaos.sift import analysis, trace
@@ -52,6 +53,8 @@ SCHEMAS: tuple[type[BaseModel], ...] = (
     bodies.AsyncAccepted,
     bodies.OperationStatus,
     bodies.ActiveChaosProcess,
+    bodies.SessionBalanceView,
+    StabiliserLease,
     bodies.EmergencyStopResponse,
     chaos_routes.ChaosStatus,
     wire.SystemState,
@@ -63,6 +66,7 @@ SCHEMAS: tuple[type[BaseModel], ...] = (
     VoiceCoordinationMetrics,
     monitor_routes.SystemHealth,
     monitor_routes.Metrics,
+    monitor_routes.ScheduleRest,
     ExperimentResult,
     Review,
     FaultLease,

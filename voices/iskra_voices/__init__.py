@@ -24,7 +24,9 @@ from iskra_sdk import (
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.plugin_context import Lifespan
 from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.voice_requests import VoiceRequests
 from iskra_voices.assembly import Assembly
+from iskra_voices.requests import Requests
 from iskra_voices.settings import VoicesSettings
 
 __all__ = ["VoicesSettings", "settings_schema"]
@@ -53,6 +55,7 @@ def lifespan(context: PluginContext) -> Lifespan:
         assembly = _assembly_of(context)
         # A Protocol names the service; mypy takes concrete classes only there.
         context.provide(ConversationMetrics, assembly)  # type: ignore[type-abstract]
+        context.provide(VoiceRequests, Requests(context, assembly))  # type: ignore[type-abstract]
         context.tasks.start(assembly.warm_up, name="voices: warm up")
         yield
 

@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from iskra_chaos.balance.bounds import LoadWarning
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.processes.process import ChaosProcess, ProcessMetrics
+from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.sift.block import SIFTBlock
 
 Intensity = Annotated[float, Field(ge=0.1, le=1.0, allow_inf_nan=False)]
@@ -110,6 +112,35 @@ class ActiveChaosProcess(BaseModel):
     process: ChaosProcess
     turns_left: int
     lease_seconds: float
+
+
+class SessionBalanceView(BaseModel):
+    """How the controller sees a session; everything but the stabilisers is ``None`` until it was looked at.
+
+    Attributes:
+        tension: Averaged, with its sign and the owner's offset.
+        output: What the controller asks for, in [-1, 1]: operations above 0, stabilisers below.
+        frozen_because: Why it holds; empty while it does not.
+        loads: Share of each stop line that is used up.
+        bounded_because: Why the bounds are tighter than the safety envelope.
+        metrics_taken: Conversation metrics as the controller takes them, a retune in force included.
+    """
+
+    session_id: str
+    tension: float | None = None
+    set_point: float | None = None
+    output: float | None = None
+    phase: Literal["acting", "resting", "frozen"] | None = None
+    frozen_because: str | None = None
+    loads: dict[str, float] | None = None
+    warning: LoadWarning | None = None
+    readiness: float | None = None
+    may_start: bool | None = None
+    most_intensity: float | None = None
+    bounded_because: list[str] | None = None
+    interventions: int | None = None
+    metrics_taken: dict[str, float] | None = None
+    stabilisers: list[StabiliserLease]
 
 
 class SessionChoicesBody(BaseModel):

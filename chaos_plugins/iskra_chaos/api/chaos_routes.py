@@ -12,6 +12,7 @@ from iskra_chaos.api.bodies import (
     AsyncAccepted,
     ChaosResponse,
     OperationStatus,
+    SessionBalanceView,
     SessionChoicesBody,
     TriggerRequest,
 )
@@ -20,8 +21,9 @@ from iskra_chaos.balance.wire import BalanceMetrics, CalibrationResult, SystemSt
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.process import ChaosProcess
+from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_sdk.errors import BadInputError
+from iskra_sdk.errors import BadInputError, NotFoundError
 from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal
 
@@ -43,12 +45,14 @@ class ChaosStatus(BaseModel):
     """The answer to ``GET /chaos/status``.
 
     Attributes:
+        active_stabilisers: What calms sessions down, of those that the caller may see.
         active_count: All that are in force, also those beyond the limit.
         system_chaos_level: Mean chaos of the sessions measured within the hour, in [0, 1]; ``None`` where none was.
     """
 
     active_processes: list[ActiveChaosProcess]
     active_count: int
+    active_stabilisers: list[StabiliserLease]
     recent_processes: list[ChaosProcess]
     system_chaos_level: float | None
     balance_metrics: BalanceMetrics
@@ -109,6 +113,7 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
         return ChaosStatus(
             active_processes=[_active(parts, principal, each) for each in active[-limit:]],
             active_count=len(active),
+            active_stabilisers=_stabilisers(parts, principal)[-limit:],
             recent_processes=[shown(principal, each) for each in ended[-limit:]],
             system_chaos_level=parts.overview.chaos_level,
             balance_metrics=parts.overview.balance(),
@@ -141,6 +146,23 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
         process = engine.journal.get(process_id)
         shown(principal, process)
         return shown(principal, await engine.roll_back(process, f"taken back by {principal.id}"))
+
+    @app.post("/stabilisers/{lease_id}/revert", tags=["chaos"])
+    async def revert_stabiliser(request: Request, lease_id: _Id) -> StabiliserLease:
+        """Take a stabiliser back; it is not begun again for twenty turns."""
+        principal = caller(request)
+        lease = parts.stabilising.get(lease_id)
+        if lease.owner != principal.id and not has_level(principal, "advanced"):
+            raise NotFoundError(
+                f"There is no stabiliser {lease_id[:100]!r}.", mend="List them: GET /api/v1/chaos/status."
+            )
+        return await parts.stabilising.revert(lease, f"taken back by {principal.id}")
+
+    @app.get("/sessions/{session_id}/balance", tags=["chaos"])
+    async def balance_of(request: Request, session_id: _Id) -> SessionBalanceView:
+        """See how the controller sees a session of yours: tension, bounds, and what calms it down."""
+        await parts.context.sessions.session(caller(request), SessionId(session_id))
+        return _balance(parts, session_id)
 
     @app.post("/calibrate", tags=["chaos"])
     async def calibrate(request: Request, body: CalibrateRequest) -> CalibrationResult:
@@ -216,6 +238,37 @@ def _active(parts: ChaosParts, principal: Principal, process: ChaosProcess) -> A
     lease = max(0.0, session.expires - parts.context.clock.monotonic())
     return ActiveChaosProcess(
         process=shown(principal, process), turns_left=session.turns_left, lease_seconds=round(lease, 3)
+    )
+
+
+def _stabilisers(parts: ChaosParts, principal: Principal) -> list[StabiliserLease]:
+    sees_all = has_level(principal, "advanced")
+    leases = parts.stabilising.leases()
+    return [each for each in leases if each.status == "active" and (sees_all or each.owner == principal.id)]
+
+
+def _balance(parts: ChaosParts, session_id: str) -> SessionBalanceView:
+    leases = [each for each in parts.stabilising.leases() if each.session_id == session_id]
+    balance = parts.balancing.sessions.get(session_id)
+    if balance is None:
+        return SessionBalanceView(session_id=session_id, stabilisers=leases)
+    readings = parts.measuring.last_of(session_id)
+    return SessionBalanceView(
+        session_id=session_id,
+        tension=balance.tension,
+        set_point=balance.set_point,
+        output=balance.wanted.value,
+        phase=balance.wanted.phase,
+        frozen_because=balance.frozen_because,
+        loads=balance.surroundings.loads,
+        warning=balance.surroundings.warning,
+        readiness=balance.surroundings.readiness,
+        may_start=balance.bounds.may_start,
+        most_intensity=balance.bounds.dose(1.0),
+        bounded_because=list(balance.bounds.reasons),
+        interventions=parts.balancing.gain_of(balance.tenant).interventions,
+        metrics_taken=dict(parts.stabilising.retuned(session_id, readings)),
+        stabilisers=leases,
     )
 
 

@@ -1,15 +1,15 @@
 """What the control loop remembers of a session."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from iskra_chaos.balance.bounds import ENVELOPE, Bounds, Postponing, Surroundings
 from iskra_chaos.balance.calibration import TenantBalance
-from iskra_chaos.balance.causes import CauseGate
+from iskra_chaos.balance.causes import CauseGate, Stabiliser
 from iskra_chaos.balance.controller import Intensity, PIController
 from iskra_chaos.balance.recording import Recording
-from iskra_chaos.balance.tension import TensionAverage, tension
+from iskra_chaos.balance.tension import TensionAverage
 
 _STABILITIES = 12
 """Readings of stability from which its trend is told."""
@@ -27,6 +27,7 @@ class SessionBalance:
         bounds: What was allowed last, and why.
         surroundings: What that was decided by.
         vetoed_for: Turns that the controller still holds after the ethics check refused an operation of its own.
+        advised: The stabilisers that the last turn called for.
         stabilities: The latest readings, oldest first.
         applied: Process id → answers it had acted on when the session was looked at last.
     """
@@ -44,6 +45,7 @@ class SessionBalance:
     bounds: Bounds = ENVELOPE
     surroundings: Surroundings = field(default_factory=Surroundings)
     vetoed_for: int = 0
+    advised: Sequence[Stabiliser] = ()
     stabilities: deque[float] = field(default_factory=lambda: deque(maxlen=_STABILITIES))
     applied: dict[str, int] = field(default_factory=dict)
 
@@ -63,12 +65,11 @@ class SessionBalance:
         """Whether there is less tension than is aimed at."""
         return self.tension < self.set_point
 
-    def read(self, readings: Mapping[str, float]) -> float:
-        """Take in the readings of a turn and return its tension, not averaged and without the offset."""
+    def read(self, readings: Mapping[str, float]) -> None:
+        """Take in the readings of a turn."""
         self.turns += 1
         self.tension = self.average.update(readings["chaos"], readings["stability"])
         self.stabilities.append(readings["stability"])
-        return tension(readings["chaos"], readings["stability"])
 
     def start_over(self) -> None:
         """Let go of what the controller wanted: what was put off too often is not done later, unasked."""

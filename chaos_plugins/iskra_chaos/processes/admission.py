@@ -1,5 +1,6 @@
 """Decides whether an operation may start, by the ethics rules and what the server knows of the session."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from iskra_chaos.ethics import Audit, Clearances, Operation, Review, Rules, SessionFacts, audit, review
@@ -12,6 +13,7 @@ from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.telling import Telling
 from iskra_metrics.distress import in_crisis
 from iskra_sdk.clock import Clock
+from iskra_sdk.errors import ConflictError
 from iskra_sdk.event import Severity
 
 _SAID = 8  # latest messages that are searched for a crisis
@@ -28,6 +30,7 @@ class Admission:
         journal: Keeps processes that were refused, too.
         telling: Publishes refusals.
         environment: Where this server runs.
+        cooldown: In how many turns operations may start again in a session.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Admission:
         journal: ProcessJournal,
         telling: Telling,
         environment: Environment,
+        cooldown: Callable[[str], int] = lambda session_id: 0,
     ) -> None:
         self._clock = clock
         self._rules = rules
@@ -48,6 +52,7 @@ class Admission:
         self._journal = journal
         self._telling = telling
         self._environment = environment
+        self._cooldown = cooldown
 
     def facts(
         self, session_id: str, conversation: Conversation, *, request: str = "", is_asked_for: bool = False
@@ -83,6 +88,7 @@ class Admission:
 
         Raises:
             EthicsRefusedError: It may not; the process is kept as rejected.
+            ConflictError: The conversation cools down.
         """
         audited = self._audited(asked, conversation, accept_modifications=accept_modifications)
         final = audited.final
@@ -101,6 +107,13 @@ class Admission:
         )
         if not final.approved:
             await self._refused(process, final)
+        turns = self._cooldown(process.session_id)
+        if turns:
+            raise ConflictError(
+                f"The conversation cools down: no operation starts for {turns} more turns.",
+                mend="Wait, or take the cooldown back: POST /api/v1/chaos/stabilisers/{id}/revert.",
+                facts={"turns": turns},
+            )
         token = self._clearances.issue(audited.operation, final)
         self._clearances.redeem(token, audited.operation)
         return audited.operation

@@ -72,7 +72,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     )
     (folder / "data").mkdir()
     (folder / "data" / "iskra.toml").write_text(
-        '[plugins.settings.chaos]\nenvironment = "test"\nfaults = true\n' + users
+        '[plugins.settings.chaos]\nenvironment = "test"\nfaults = true\nautomatic = true\n' + users
     )
     with fake_upstream(model) as upstream:
         settings = {"ISKRA_MODEL_URL": upstream.url, "ISKRA_MODEL": "fake"}
