@@ -7,16 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from iskra_chaos.balance.alerts import Alert, AlertMonitor, MetricValue
-from iskra_chaos.balance.figures import (
-    ExperimentResult,
-    VoiceCoordinationMetrics,
-    constructive_share,
-    mean,
-    recovery_time,
-    resilience_score,
-    rest_after,
-    voice_figures,
-)
 from iskra_chaos.balance.tension import SET_POINT
 from iskra_chaos.balance.wire import (
     BalanceMetrics,
@@ -29,6 +19,16 @@ from iskra_chaos.balance.wire import (
     trend_of,
 )
 from iskra_chaos.balancing import Balancing
+from iskra_chaos.figures import (
+    ExperimentResult,
+    VoiceCoordinationMetrics,
+    constructive_share,
+    mean,
+    recovery_time,
+    resilience_score,
+    rest_after,
+    voice_figures,
+)
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_sdk.clock import Clock
 from iskra_sdk.plugin_context import KeyValueState

@@ -17,7 +17,6 @@ from iskra_chaos.api import access, bodies, chaos_routes, monitor_routes
 from iskra_chaos.api.realtime import message_of
 from iskra_chaos.balance import wire
 from iskra_chaos.balance.alerts import packaged_alert_rules
-from iskra_chaos.balance.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.ethics import Review, packaged_rules
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.experiments import program
@@ -28,6 +27,7 @@ from iskra_chaos.faults import firing
 from iskra_chaos.faults import parameters as fault_parameters
 from iskra_chaos.faults.models import FaultLease, FaultRequest
 from iskra_chaos.faults.vocabulary import VOCABULARY, FaultKind
+from iskra_chaos.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.processes import process
 from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.processes.telling import ChaosEventType
@@ -67,6 +67,7 @@ SCHEMAS: tuple[type[BaseModel], ...] = (
     monitor_routes.SystemHealth,
     monitor_routes.Metrics,
     monitor_routes.ScheduleRest,
+    monitor_routes.PlantIdentification,
     ExperimentResult,
     Review,
     FaultLease,

@@ -1,6 +1,8 @@
 """``/api/v1/monitor``: the conversation and chaos figures of this server."""
 
+import asyncio
 import re
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -8,8 +10,10 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel
 
 from iskra_chaos.api.access import caller, has_level, require_level
-from iskra_chaos.balance.figures import ExperimentResult, VoiceCoordinationMetrics
+from iskra_chaos.balance.controller import INTEGRAL_GAIN, PROPORTIONAL_GAIN
+from iskra_chaos.balance.identification import INTERVENTIONS_WANTED, Identification, identify
 from iskra_chaos.balance.wire import BalanceMetrics, ChaosMetrics, StabilityMetrics
+from iskra_chaos.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.parts import ChaosParts
 from iskra_sdk.errors import BadInputError
 
@@ -46,6 +50,50 @@ class ScheduleRest(BaseModel):
 
     may_run: bool
     rests_until: datetime | None
+
+
+class PlantEstimate(BaseModel):
+    """A value with the interval that holds it nine times of ten."""
+
+    value: float
+    low: float
+    high: float
+
+
+class SuggestedGains(BaseModel):
+    """Gains of the controller; nothing applies them by itself."""
+
+    proportional: float
+    integral: float
+
+
+class PlantIdentification(BaseModel):
+    """The answer to ``/monitor/plant``: how sessions answer to operations, from recorded interventions.
+
+    Attributes:
+        status: ``too_few`` segments; ``unclear`` where the gain cannot be told from none; ``preliminary`` below 200
+            interventions; else ``identified``.
+        segments: Recorded stretches of turns around operations.
+        interventions: Turns on which an operation acted.
+        wanted: Interventions from which on the gains may be set anew.
+        gain: By how much the tension falls per unit of intensity, in the end.
+        rate: Share of the way to its rest that the tension goes in a turn.
+        delay: Turns until an operation begins to act; 0 is the turn it acts on.
+        explained: Share of the variance that the model explains.
+        suggested: Gains that would suit.
+        in_use: Gains that are used, before they are scaled by what was learned of a tenant.
+    """
+
+    status: Literal["too_few", "unclear", "preliminary", "identified"]
+    segments: int
+    interventions: int
+    wanted: int
+    gain: PlantEstimate | None = None
+    rate: PlantEstimate | None = None
+    delay: int | None = None
+    explained: float | None = None
+    suggested: SuggestedGains | None = None
+    in_use: SuggestedGains
 
 
 class Metrics(BaseModel):
@@ -112,7 +160,36 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
         rests_until = parts.overview.rests_until()
         return ScheduleRest(may_run=rests_until is None and not parts.stop.is_locked, rests_until=rests_until)
 
+    @app.get("/plant", tags=["monitor"])
+    async def plant(request: Request, tenant: Annotated[str, Query(max_length=200)] = "") -> PlantIdentification:
+        """Identify how sessions answer to operations, and see which gains would suit; nothing is changed."""
+        require_level(caller(request), "advanced", second_factor=parts.settings.second_factor)
+        segments = [each for each in parts.balancing.segments if not tenant or each.tenant == tenant]
+        return _plant(await asyncio.to_thread(identify, segments))
+
     return app
+
+
+def _plant(found: Identification) -> PlantIdentification:
+    plant = found.plant
+    answer = PlantIdentification(
+        status=found.status,
+        segments=found.segments,
+        interventions=found.interventions,
+        wanted=INTERVENTIONS_WANTED,
+        in_use=SuggestedGains(proportional=PROPORTIONAL_GAIN, integral=INTEGRAL_GAIN),
+    )
+    if plant is None:
+        return answer
+    return answer.model_copy(
+        update={
+            "gain": PlantEstimate(**asdict(plant.gain)),
+            "rate": PlantEstimate(**asdict(plant.rate)),
+            "delay": plant.delay,
+            "explained": plant.explained,
+            "suggested": SuggestedGains(proportional=plant.proportional, integral=plant.integral),
+        }
+    )
 
 
 def duration(text: str) -> timedelta:

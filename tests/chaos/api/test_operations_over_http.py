@@ -213,3 +213,12 @@ def test_figures(house: House) -> None:
         rest = client.get("/monitor/rest").json()
         assert not rest["may_run"]
         assert rest["rests_until"]
+
+
+def test_the_plant_is_for_operators_and_too_few_interventions_suggest_nothing(house: House) -> None:
+    with house.client("user") as client:
+        assert client.get("/monitor/plant").status_code == 403
+    with house.client("operator") as client:
+        found = client.get("/monitor/plant", params={"tenant": "nobody"}).json()
+        assert (found["status"], found["interventions"], found["suggested"]) == ("too_few", 0, None)
+        assert found["in_use"] == {"proportional": 0.5, "integral": 0.18}

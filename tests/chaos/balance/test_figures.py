@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from iskra_chaos.balance.figures import (
+from iskra_chaos.figures import (
     ExperimentResult,
     constructive_share,
     recovery_time,
