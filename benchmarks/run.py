@@ -25,6 +25,7 @@ PARTS = {
     "voices": "Voices: coordination and turns",
     "chaos_operations": "Chaos operations: start, stop, and circling tools",
     "ethics_review": "Ethics check: what it finds, what it refuses wrongly, and how fast",
+    "creative_pairs": "Creative operations against plain answers and temperatures, in pairs",
     "sift_analysis": "SIFT blocks: building, analysis, injection",
     "resilience": "Resilience experiments R1 to R11 against a real server",
 }
