@@ -14,16 +14,14 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from iskra.plugin_host.acquisitions import Released
 from iskra.plugin_host.code_owners import CodeOwners
+from iskra.plugin_host.context import HostServices, KernelContext, Released
 from iskra.plugin_host.contributions import Contributions, Hooks, describe_failure
 from iskra.plugin_host.discovery import PluginSource, SourceKind
-from iskra.plugin_host.host_services import HostServices
 from iskra.plugin_host.importing import FreshFinder, ImportedPlugin, import_plugin, is_extension
 from iskra.plugin_host.leftovers import close_handles, open_files, stop_thread, stop_timers, threads_of
 from iskra.plugin_host.lifespan_task import LifespanTask
 from iskra.plugin_host.loading_thread import run_in_thread
-from iskra.plugin_host.plugin_context import KernelContext
 from iskra.plugin_host.process_state import Changes, ProcessState, module_of
 from iskra.plugin_host.receipt import Verdict
 from iskra_sdk.clock import Clock

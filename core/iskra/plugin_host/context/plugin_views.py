@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from iskra.plugin_host.host_services import HostServices
+from iskra.plugin_host.context.host_services import HostServices
 from iskra_sdk.errors import BusyError
 from iskra_sdk.event import Event
 from iskra_sdk.ids import ApprovalId, SessionId, TurnId

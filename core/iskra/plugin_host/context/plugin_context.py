@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from opentelemetry import metrics, trace
 from pydantic import BaseModel
 
-from iskra.plugin_host.acquisitions import Acquisitions, Released
-from iskra.plugin_host.host_services import HostServices
-from iskra.plugin_host.owned_tasks import OwnedTasks
-from iskra.plugin_host.plugin_events import PluginEvents
-from iskra.plugin_host.plugin_http import PluginHTTP
-from iskra.plugin_host.plugin_values import PluginValues
-from iskra.plugin_host.plugin_views import PluginLLM, PluginTurns, SessionsView, available
-from iskra.plugin_host.told_events import ToldEvents
+from iskra.plugin_host.context.acquisitions import Acquisitions, Released
+from iskra.plugin_host.context.host_services import HostServices
+from iskra.plugin_host.context.owned_tasks import OwnedTasks
+from iskra.plugin_host.context.plugin_events import PluginEvents
+from iskra.plugin_host.context.plugin_http import PluginHTTP
+from iskra.plugin_host.context.plugin_values import PluginValues
+from iskra.plugin_host.context.plugin_views import PluginLLM, PluginTurns, SessionsView, available
+from iskra.plugin_host.context.told_events import ToldEvents
 from iskra_sdk.approval import Approvals
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import PermissionDeniedError, PluginDependencyError, PluginError

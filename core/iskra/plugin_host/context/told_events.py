@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from iskra.plugin_host.allowance import Allowance
+from iskra.plugin_host.context.allowance import Allowance
 from iskra.plugin_host.facilities import SessionLog
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import BusyError, PluginError

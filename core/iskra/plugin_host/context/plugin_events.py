@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import TracebackType
 
-from iskra.plugin_host.acquisitions import Acquisitions
-from iskra.plugin_host.allowance import Allowance
-from iskra.plugin_host.host_services import HostServices
+from iskra.plugin_host.context.acquisitions import Acquisitions
+from iskra.plugin_host.context.allowance import Allowance
+from iskra.plugin_host.context.host_services import HostServices
 from iskra_sdk.errors import PermissionDeniedError, PluginError
 from iskra_sdk.event import Event
 from iskra_sdk.event_bus import EventBus, Overflow, Subscription

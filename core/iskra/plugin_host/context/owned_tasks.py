@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from iskra.plugin_host.acquisitions import Acquisitions
-from iskra.plugin_host.host_services import HostServices
+from iskra.plugin_host.context.acquisitions import Acquisitions
+from iskra.plugin_host.context.host_services import HostServices
 from iskra_sdk.errors import PluginError
 
 Job = Callable[[], Coroutine[Any, Any, None]]
