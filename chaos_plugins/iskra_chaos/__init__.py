@@ -149,4 +149,4 @@ def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
 def register_commands() -> Iterable[Command]:
     from iskra_chaos.commands import chaos
 
-    return (Command("chaos", "Experiments: run FILE, stop, report JOURNAL, list.", chaos),)
+    return (Command("chaos", "Experiments: run FILE, stop, status, unlock, report JOURNAL, list.", chaos),)

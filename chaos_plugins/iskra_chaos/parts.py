@@ -23,9 +23,11 @@ from iskra_chaos.processes.branching import Branching
 from iskra_chaos.processes.emergency_stop import EmergencyStop
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.ethics_monitor import EthicsMonitor
+from iskra_chaos.processes.experiment_lock import ExperimentLock
 from iskra_chaos.processes.in_force import InForce
 from iskra_chaos.processes.journal import ProcessJournal
 from iskra_chaos.processes.measuring import Measuring, Service
+from iskra_chaos.processes.owner_limits import OwnerLimits
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.pinning import Pinning
 from iskra_chaos.processes.preparing import Preparing
@@ -71,6 +73,12 @@ class ChaosParts:
         self.pinning = Pinning(context)
         self.journal = ProcessJournal(context.state, context.clock.now)
         self.in_force = InForce(context.clock, self._changed)
+        self.limits = OwnerLimits(
+            context.clock,
+            lambda owner: [*self.in_force.left_of(owner), *self.board.left_of(owner)],
+            most_held=self.settings.operations_per_owner,
+            most_started=self.settings.starts_per_minute,
+        )
 
     @cached_property
     def _rules(self) -> Rules:
@@ -115,6 +123,7 @@ class ChaosParts:
             measuring=self.measuring,
             preparing=Preparing(self.context.clock, self.measuring, self._admission, self.pinning),
             telling=self.telling,
+            limits=self.limits,
             in_place=self.in_place,
             later=self._later,
             is_enabled=self.settings.creative,
@@ -148,6 +157,11 @@ class ChaosParts:
         return EmergencyStop(
             self.board, self.engine, clock=self.context.clock, state=self.context.state, later=self._later
         )
+
+    @cached_property
+    def experiment_lock(self) -> ExperimentLock:
+        """Refuses faults after a failed rollback."""
+        return ExperimentLock(self.board, self.telling, self.context.clock, self.context.state)
 
     @cached_property
     def balancing(self) -> Balancing:

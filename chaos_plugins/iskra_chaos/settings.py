@@ -29,6 +29,12 @@ class ChaosSettings(BaseModel):
         description="When the balance controller holds back, such as `22:00-07:00` in the server's time zone.",
     )
     faults: bool = Field(default=False, description="Operators may inject faults into this server.")
+    operations_per_owner: int = Field(
+        default=50, ge=1, description="Operations and experiments that one owner may have in force at a time."
+    )
+    starts_per_minute: int = Field(
+        default=60, ge=1, description="Operations and experiments that one owner may start within a minute."
+    )
     second_factor: bool = Field(
         default=False, description="Faults, calibration and stopping everything need the claim `mfa`."
     )

@@ -27,6 +27,7 @@ async def start(parts: ChaosParts) -> None:
     for process in await parts.journal.load():
         parts.context.logger.info("chaos process was interrupted by a restart", extra={"process_id": process.id})
     await parts.stop.load()
+    await parts.experiment_lock.load()
     await parts.balancing.load()
     await parts.overview.load()
 

@@ -20,7 +20,7 @@ PERMISSIONS = (
     PermissionSpec("chaos:basic", "Run micro_disturbance in one's own sessions."),
     PermissionSpec("chaos:intermediate", "Run all creative operations in one's own sessions, and analyse SIFT blocks."),
     PermissionSpec("chaos:advanced", "Inject faults, calibrate, and stop everything."),
-    PermissionSpec("chaos:admin", "Release the emergency stop, and mark sessions as sandboxes."),
+    PermissionSpec("chaos:admin", "Release the emergency stop, unlock experiments, and mark sessions as sandboxes."),
 )
 
 

@@ -37,9 +37,12 @@ def fault_app(parts: ChaosParts) -> FastAPI:
                 "Faults are switched off on this server.", mend="Set `faults = true` for the plugin `chaos`."
             )
         parts.stop.require_released()
+        parts.experiment_lock.require_unlocked()
         principal = caller(request)
+        if not (body.experiment and board.has_experiment(body.experiment, principal.id)):
+            parts.limits.admit(principal.id)
         parts.clearing.clear_fault(principal, body)
-        fault = board.add(body)
+        fault = board.add(body, principal.id)
         await parts.in_place()
         await parts.context.audit(
             "fault", principal=principal, target=fault.id, data={"point": str(fault.point), "kind": fault.kind.name}

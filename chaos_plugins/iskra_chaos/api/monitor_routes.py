@@ -117,7 +117,10 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
         overview = parts.overview
         faults = sum(fault.lease.is_active for fault in parts.board.faults())
         alerts = overview.firing
-        is_critical = any(key.startswith("chaos_overflow") for key in alerts) or parts.stop.is_locked
+        if parts.experiment_lock.is_locked:
+            alerts = [*alerts, "failed_rollback"]
+        is_locked = parts.stop.is_locked or parts.experiment_lock.is_locked
+        is_critical = any(key.startswith("chaos_overflow") for key in alerts) or is_locked
         if not has_level(caller(request), "advanced"):
             alerts = sorted({key.partition("|")[0] for key in alerts})
         return SystemHealth(

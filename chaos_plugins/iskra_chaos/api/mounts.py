@@ -13,6 +13,7 @@ from iskra_sdk.routes import ASGIApp, DeferredApp, PluginRoutes
 _APPS = (
     ("/api/v1/chaos", "chaos_routes", "chaos_app", READ),
     ("/api/v1/chaos/faults", "fault_routes", "fault_app", READ),
+    ("/api/v1/chaos/experiments", "experiment_routes", "experiment_app", READ),
     ("/api/v1/sift", "sift_routes", "sift_app", READ),
     ("/api/v1/control", "control_routes", "control_app", "chat"),
     ("/api/v1/monitor", "monitor_routes", "monitor_app", READ),

@@ -34,6 +34,7 @@ async def unsettled_block(
         PermissionDeniedError: The level is missing, operations are switched off, or the ethics check refuses.
         BadInputError: The operation means nothing for a block.
         ConflictError: Everything is stopped.
+        TooManyOperationsError: The principal started as many within the minute as one owner may.
     """
     require_level(principal, level_for(body.operation_type))
     if not parts.settings.creative:
@@ -45,6 +46,7 @@ async def unsettled_block(
         raise BadInputError(
             f"{body.operation_type} acts on a conversation, not on a single block.", mend="Name a session."
         )
+    parts.limits.admit(principal.id, adds=0)
     now = parts.context.clock.now()
     seed = body.seed if body.seed is not None else secrets.randbits(63)
     await parts.clearing.clear_injection(principal, block, injection, body.intensity)

@@ -12,7 +12,7 @@ from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
 from iskra_metrics.text import language_of
-from iskra_sdk.errors import BadInputError, ConflictError, PermissionDeniedError, ToolError
+from iskra_sdk.errors import BadInputError, BusyError, ConflictError, PermissionDeniedError, ToolError
 from iskra_sdk.tool import Tool, ToolContext, tool
 
 Intensity = Annotated[float, Field(ge=0.1, le=1.0)]
@@ -37,7 +37,7 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
             help_lines = error.facts.get("help")
             lines = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
             raise ToolError("\n".join(lines)) from error
-        except (BadInputError, ConflictError, PermissionDeniedError) as error:
+        except (BadInputError, BusyError, ConflictError, PermissionDeniedError) as error:
             raise ToolError(refusal(error, language_of(words))) from error
         await engine().choices.change(context.session_id, opt_in=True, stopped=False)
         speaks_russian = language_of(words) == "ru"

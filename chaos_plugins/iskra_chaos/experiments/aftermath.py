@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from iskra_chaos.experiments.activity_runs import what_was_wrong
+from iskra_chaos.experiments.rollback_alarm import raise_alarm
 from iskra_chaos.experiments.run_state import RunState
 from iskra_chaos.experiments.undo import UndoRecord
 
@@ -32,6 +33,8 @@ async def take_back(state: RunState) -> None:
     await _step(state, state.leases.refresh(state.faults))
     if state.has_begun_method and state.experiment.runtime.hypothesis.strategy != "skip":
         await _step(state, _check_recovery(state))
+    if state.findings.failed_undo:
+        await _step(state, _lock_experiments(state))
 
 
 async def _step(state: RunState, work: Coroutine[Any, Any, None]) -> None:
@@ -79,9 +82,23 @@ async def _check_recovery(state: RunState) -> None:
             state.journal.own["recovery_seconds"] = loop.time() - began
             return
         if loop.time() - began >= recovery.within:
+            for title in await state.leases.remaining():
+                _critical(
+                    state, f"The fault {title!r} is still at work on the server, and the steady state is not back."
+                )
             state.deviated(
                 f"The steady state did not come back within {recovery.within:g} s after everything was taken back: "
                 f"{what_was_wrong(found['probes'][-1])}."
             )
             return
         await asyncio.sleep(recovery.every)
+
+
+async def _lock_experiments(state: RunState) -> None:
+    """Raise the alarm on the server, which then takes no new experiments until an admin has looked."""
+    own = state.journal.own
+    reasons = [state.journal.without_secrets(reason) for reason in state.findings.failed_undo]
+    why_not = await raise_alarm(state.context.client, state.experiment.title, own["id"], reasons)
+    own["experiments_locked"] = not why_not
+    state.journal.note("alarm", "failed rollback", f"not told: {why_not}" if why_not else "experiments are locked")
+    await state.save()

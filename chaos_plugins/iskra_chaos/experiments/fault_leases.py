@@ -227,3 +227,17 @@ class FaultLeases:
         for lease in leases:
             if lease.id in by_id:
                 lease._read(by_id[lease.id])
+
+    async def remaining(self) -> list[str]:
+        """Return what the server still has at work of this experiment, as point and kind; none if it does not say."""
+        try:
+            listed = (await self._client.request("GET", FAULTS)).get("faults")
+        except IskraError:
+            return []
+        return [
+            f"{item.get('point')} {item.get('kind')}"
+            for item in listed or ()
+            if isinstance(item, Mapping)
+            and item.get("experiment") == self._experiment
+            and item.get("state") == "active"
+        ]

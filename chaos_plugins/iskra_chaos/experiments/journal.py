@@ -78,6 +78,7 @@ class Journal:
                     "verdict": "aborted",
                     "reasons": [_UNFINISHED],
                     "critical": [],
+                    "experiments_locked": False,
                     "steady_state_after_rollback": None,
                     "expectations": [],
                     "guards": [],
@@ -93,6 +94,10 @@ class Journal:
             path,
             redactor,
         )
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text as it may be shown to others."""
+        return self._redactor.text(text)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -90,7 +90,9 @@ class Method:
             }
 
     def _task(self, work: Work) -> asyncio.Task[None]:
-        return self._group.create_task(self._guarded(work))
+        task = self._group.create_task(self._guarded(work))
+        task.add_done_callback(lambda _: work.close())  # a task that is cancelled before its first step never begins it
+        return task
 
     def _keep(self, work: Work) -> None:
         self._beside.append(self._task(work))

@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     release = commands.add_parser("release", help="Let operations and faults start again after a stop.")
     release.set_defaults(run_command=_release)
 
+    status = commands.add_parser("status", help="Show whether experiments may start, and what is at work.")
+    status.set_defaults(run_command=_status)
+    unlock = commands.add_parser("unlock", help="Let experiments start again after a rollback that failed.")
+    unlock.add_argument("--reason", required=True, help="what was found and mended; kept in the audit log")
+    unlock.set_defaults(run_command=_unlock)
+
     report = commands.add_parser("report", help="Write the HTML report of a journal.")
     report.add_argument("journal", type=Path)
     report.add_argument("--output", type=Path, help="by default beside the journal")
@@ -92,6 +98,10 @@ def _run(parsed: argparse.Namespace) -> int:
     print(f"The journal is in {journal_path}.")
     if parsed.report is not None:
         _write_report(journal_path, parsed.report, png=False)
+    if journal.own["critical"]:
+        locked = "The server takes no experiments until an admin runs `iskra chaos unlock --reason TEXT`."
+        print("CRITICAL: something could not be taken back; the journal says what.", file=sys.stderr)
+        print(locked if journal.own["experiments_locked"] else "The server could not be told.", file=sys.stderr)
     _tell_server(journal.document.get("experiment", {}).get("title", path.stem), journal)
     return _STATUS.get(journal.verdict, 3)
 
@@ -126,6 +136,33 @@ def _release(parsed: argparse.Namespace) -> int:
     with IskraClient() as client:
         client.request("POST", "/api/v1/control/release")
     print("Operations and faults may start again.")
+    return 0
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from iskra_chaos.experiments.rollback_alarm import EXPERIMENTS
+    from iskra_sdk.client import IskraClient
+
+    with IskraClient() as client:
+        status: Any = client.request("GET", EXPERIMENTS)
+    print(f"Faults are switched {'on' if status['faults_enabled'] else 'off'}; {status['active_faults']} are at work.")
+    if status["is_stopped"]:
+        print("Everything is stopped: nothing starts until `iskra chaos release`.")
+    for failed in status["failed"]:
+        print(f"Locked: the rollback of {failed['title']!r} failed ({failed['at'] or 'at an unknown time'}).")
+        for reason in failed["reasons"]:
+            print(f"  {reason}")
+    print(status["mend"] or "Experiments are not locked.")
+    return 1 if status["is_locked"] or status["is_stopped"] else 0
+
+
+def _unlock(parsed: argparse.Namespace) -> int:
+    from iskra_chaos.experiments.rollback_alarm import EXPERIMENTS
+    from iskra_sdk.client import IskraClient
+
+    with IskraClient() as client:
+        client.request("POST", f"{EXPERIMENTS}/unlock", {"reason": parsed.reason})
+    print("Experiments may start again.")
     return 0
 
 

@@ -22,6 +22,7 @@ from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.providers import Providers
 from iskra_chaos.experiments.redaction import RedactingFilter, Redactor
+from iskra_chaos.experiments.rollback_alarm import require_unlocked
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.run_state import MakeLoad, RunState
 from iskra_chaos.experiments.variables import Variables, load_configuration, load_secrets
@@ -97,20 +98,23 @@ class Runner:
         Raises:
             ExperimentError: The experiment cannot be run as it is written. Nothing of it has run.
             ActivityRefusedError: It asks for more than is allowed. Nothing of it has run.
+            ConflictError: The server's experiments are locked after a failed rollback. Nothing of it has run.
             OSError: The journal cannot be written. Nothing of it has run.
             asyncio.CancelledError: The caller was cancelled. Everything has been taken back.
         """
         if self._given:
             experiment = experiment.with_values(self._given)
         variables = self.load(experiment)
-        redactor = Redactor(
-            [self._connection.token, *(value for group in variables.secrets.values() for value in _leaves(group))]
-        )
-        journal = Journal.begin(experiment, redactor, self._journal_path)
-        journal.own["controls_not_run"] = _controls(experiment)
         async with AsyncIskraClient(
             self._connection.url, self._connection.token, timeout=_TIMEOUT, transport=self._transport
         ) as client:
+            if not experiment.dry:
+                await require_unlocked(client)
+            redactor = Redactor(
+                [self._connection.token, *(value for group in variables.secrets.values() for value in _leaves(group))]
+            )
+            journal = Journal.begin(experiment, redactor, self._journal_path)
+            journal.own["controls_not_run"] = _controls(experiment)
             context = RunContext(client, headers=self._connection.headers)
             leases = FaultLeases(client, journal.own["id"], heartbeat=self._heartbeat)
             providers = Providers(self._allow, variables, context, self._transport)

@@ -97,8 +97,20 @@ class FaultBoard:
             raise NotFoundError("There is no such fault.", facts={"fault": fault_id})
         return fault
 
-    def add(self, spec: FaultSpec) -> Fault:
-        """Let a fault loose.
+    def left_of(self, owner: str) -> list[float]:
+        """Return the seconds left to each experiment that an owner has faults in."""
+        left: dict[str, float] = {}
+        for fault in self._faults.values():
+            if fault.owner == owner and fault.lease.is_active:
+                left[fault.experiment] = max(left.get(fault.experiment, 0.0), fault.lease.remaining)
+        return list(left.values())
+
+    def has_experiment(self, experiment: str, owner: str) -> bool:
+        """Return whether an owner has faults in an experiment."""
+        return any(fault.experiment == experiment and fault.owner == owner for fault in self._faults.values())
+
+    def add(self, spec: FaultSpec, owner: str = "") -> Fault:
+        """Let a fault loose, on an owner's account.
 
         Raises:
             ConflictError: The kill switch is on, another experiment holds the point, or there are too many.
@@ -129,6 +141,7 @@ class FaultBoard:
             lease=Lease(self._clock, spec.ttl),
             radius=BlastRadius(scope, self._facts, spec.seed, min(scope.share, cap), kind.needs_sandbox),
             experiment=experiment,
+            owner=owner,
         )
         self._start(lambda: self._outlive(fault))
         self._faults[fault_id] = fault

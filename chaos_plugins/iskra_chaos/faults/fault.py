@@ -45,6 +45,7 @@ class Fault:
     Args:
         lease: Its right to act.
         radius: Whom it may reach.
+        owner: Who let it loose.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Fault:
         lease: Lease,
         radius: BlastRadius,
         experiment: str,
+        owner: str = "",
     ) -> None:
         self.id = fault_id
         self.point = point
@@ -69,6 +71,7 @@ class Fault:
         self.lease = lease
         self.radius = radius
         self.experiment = experiment
+        self.owner = owner
         self.memory: dict[object, object] = {}
         """What an injector keeps between calls, with its own bounds; gone with the fault."""
         self._call_indexes: dict[str, int] = {}

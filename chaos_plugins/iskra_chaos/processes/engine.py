@@ -7,6 +7,7 @@ from typing import Any
 from iskra_chaos.processes.in_force import InForce, Reservation
 from iskra_chaos.processes.journal import ProcessJournal
 from iskra_chaos.processes.measuring import Measuring
+from iskra_chaos.processes.owner_limits import OwnerLimits
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.preparing import Preparing, Wish
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
@@ -33,6 +34,7 @@ class ChaosEngine:
         measuring: Reads conversations.
         preparing: Plans and clears operations.
         telling: Publishes events.
+        limits: How many operations one owner may have and start.
         in_place: Waits until the operations in force reach model calls.
         later: Runs a job in a task of the plugin.
         is_enabled: Operations may be started at all.
@@ -48,6 +50,7 @@ class ChaosEngine:
         measuring: Measuring,
         preparing: Preparing,
         telling: Telling,
+        limits: OwnerLimits,
         in_place: Callable[[], Awaitable[None]],
         later: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         is_enabled: bool = True,
@@ -59,6 +62,7 @@ class ChaosEngine:
         self._preparing = preparing
         self._clock = clock
         self._telling = telling
+        self._limits = limits
         self._in_place = in_place
         self._later = later
         self._is_enabled = is_enabled
@@ -81,6 +85,7 @@ class ChaosEngine:
             PermissionDeniedError: Creative operations are switched off, or the subject is too sensitive for this one.
             EthicsRefusedError: The ethics check refuses; its facts say what and what would help.
             ConflictError: Another operation is in force there, or it was stopped before it began.
+            TooManyOperationsError: The principal has, or started, as many as one owner may.
             BadInputError: The operation makes no sense in this conversation.
             StoreError: It could not be written down, and so did not begin.
         """
@@ -93,8 +98,9 @@ class ChaosEngine:
         held = self.in_force.sessions.get(session_id)
         if held is not None and self.in_force.held(session_id) is None:
             await self.end(held, ProcessStatus.ABORTED, "its lease ran out: no answer renewed it")
-        reservation = self.in_force.reserve(session_id)
+        reservation = self.in_force.reserve(session_id, principal.id)
         try:
+            self._limits.admit(principal.id, adds=0)
             session = await self._preparing.prepared(principal, session_id, wish)
             process = session.process
             await self._begin(reservation, session)

@@ -19,10 +19,12 @@ class Reservation:
     """The place of an operation that is being prepared.
 
     Attributes:
+        owner: Who asked for it.
         revoked: Why it may not come into force any more; empty while it may.
     """
 
     session_id: str
+    owner: str = ""
     revoked: str = ""
 
 
@@ -60,6 +62,13 @@ class InForce:
         session = self._sessions.get(session_id)
         return None if session is None or self._clock.monotonic() >= session.expires else session
 
+    def left_of(self, owner: str) -> list[float]:
+        """Return the seconds left to each of an owner's operations, also to those that are being prepared."""
+        now = self._clock.monotonic()
+        left = [each.expires - now for each in self._sessions.values() if each.process.owner == owner]
+        starting = sum(each.owner == owner for each in self._starting.values())
+        return [*(seconds for seconds in left if seconds > 0.0), *[LEASE] * starting]
+
     def expired(self) -> list[PerturbedSession]:
         """Return the operations whose lease is over."""
         now = self._clock.monotonic()
@@ -69,7 +78,7 @@ class InForce:
         """Let an operation last so many seconds from now on."""
         session.expires = self._clock.monotonic() + seconds
 
-    def reserve(self, session_id: str) -> Reservation:
+    def reserve(self, session_id: str, owner: str = "") -> Reservation:
         """Hold a session's place for an operation that is being prepared; give it back with :meth:`release`.
 
         Raises:
@@ -89,7 +98,7 @@ class InForce:
                 mend="Try again in a minute.",
                 facts={"why": "busy"},
             )
-        reservation = self._starting[session_id] = Reservation(session_id)
+        reservation = self._starting[session_id] = Reservation(session_id, owner)
         return reservation
 
     def release(self, reservation: Reservation) -> None:

@@ -19,6 +19,7 @@ from chaos.experiments.target_server import FAULTS, TargetServer
 from iskra_chaos.experiments.allow_list import AllowList
 from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.journal import Journal
+from iskra_chaos.experiments.rollback_alarm import EXPERIMENTS
 from iskra_chaos.experiments.runner import Runner
 
 
@@ -331,7 +332,7 @@ async def test_nothing_runs_when_the_journal_cannot_be_begun(target: TargetServe
     runner = Runner(target.url, "t", journal_path=tmp_path / "journal.json", handle_signals=False)
     with pytest.raises(IsADirectoryError):
         await runner.run(experiment(target.url, [break_it(target.url)]))
-    assert target.state.calls == []
+    assert target.state.calls == [("GET", EXPERIMENTS)], "only the lock was looked at"
 
 
 async def test_nothing_checked_is_no_result(runner: Runner) -> None:
