@@ -11,13 +11,14 @@ import random
 import re
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from iskra_agents.routing import cue_table, cues, features
+from iskra_agents.routing import clauses, cue_table, cues, features, translit
 from iskra_agents.routing.classifier import MAGIC, MODEL_FILE
 from iskra_agents.routing.features import BITS, features_of
 
@@ -26,31 +27,25 @@ Row: TypeAlias = tuple["np.ndarray", "np.ndarray"]
 
 FOLDER = Path(__file__).parent
 LABELS = ("architect", "ask", "coder", "debug")
-_VARIANTS = 4
 _VARIANTS_OF_MADE = 3
 _PER_PATTERN = 14
-_EPOCHS = 10
+_EPOCHS = 5
 _RATE = 4.0
+_AUTHORS_PER_HELD = 4
 _BIAS_RATE = 0.01  # of the rate of the weights
 _DECAY = 5e-6
 _CHOICE = re.compile(r"\{([^{}]*)\}")
+_LANGUAGE = re.compile(r"_(?:en|ru|second)$")
 _LIST = re.compile(r"\[([^\[\]0-9]+)\]")
-_OPENERS = (
-    "please ",
-    "hey, ",
-    "can you ",
-    "could you please ",
-    "ok, ",
-    "пожалуйста, ",
-    "слушай, ",
-    "можешь ",
-    "так, ",
-    "а ",
-)
 
 
 def read_messages() -> list[tuple[str, str]]:
-    """Return the messages with their labels."""
+    """Return all messages with their labels."""
+    return [*read_collection(), *(message for messages in read_authors().values() for message in messages)]
+
+
+def read_collection() -> list[tuple[str, str]]:
+    """Return the messages of no particular author with their labels."""
     return [
         (label, line)
         for label in LABELS
@@ -59,10 +54,27 @@ def read_messages() -> list[tuple[str, str]]:
     ]
 
 
+def read_authors() -> dict[str, list[tuple[str, str]]]:
+    """Return the messages with their labels by author: the name of the file, less its language.
+
+    A line "== ask" begins the messages for an agent; ``\\n`` in a message is a line break.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for file in sorted((FOLDER / "authors").glob("*.txt")):
+        messages = found.setdefault(_LANGUAGE.sub("", file.stem), [])
+        label = ""
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if line.startswith("== "):
+                label = LABELS[LABELS.index(line.removeprefix("== "))]
+            elif line.strip():
+                messages.append((label, line.replace("\\n", "\n")))
+    return found
+
+
 def source_digest() -> str:
     """Return a digest of everything that the model is made from."""
-    modules = [features, cues, cue_table]
-    files = [*sorted(FOLDER.glob("*.txt")), Path(__file__), *(Path(str(module.__file__)) for module in modules)]
+    modules = [features, clauses, translit, cues, cue_table]
+    files = [*sorted(FOLDER.rglob("*.txt")), Path(__file__), *(Path(str(module.__file__)) for module in modules)]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -86,35 +98,64 @@ def _made_from(pattern: str, lists: dict[str, list[str]], dice: random.Random) -
     return " ".join(text.split())
 
 
-def variants(text: str, dice: random.Random) -> list[str]:
-    """Return a message as it stands and as people in a hurry would type it."""
-    found = [text]
-    for number in range(_VARIANTS):
-        words = text.split()
-        if number % 2 and len(words) > 4:
-            del words[dice.randrange(1, len(words))]
-        for _ in range(1 + number % 2):
-            # A typo in the first long word, which often is the verb, costs most.
-            place = (
-                dice.randrange(len(words))
-                if number % 2
-                else next(filter(lambda n: len(words[n]) > 4, range(len(words))), 0)
+@cache
+def _surroundings() -> Mapping[str, tuple[str, ...]]:
+    """Return what may stand around a message, by its kind: "opener", "closer", "before", and "not" with a label."""
+    found: dict[str, list[str]] = {}
+    for line in (FOLDER / "surroundings.txt").read_text(encoding="utf-8").splitlines():
+        kind, _, text = line.partition("\t")
+        found.setdefault(kind, []).append(text)
+    return {kind: tuple(texts) for kind, texts in found.items()}
+
+
+def variants(label: str, text: str) -> list[str]:
+    """Return a message as it stands, as people in a hurry would type it, and with what people say around it.
+
+    They are the same at each call.
+    """
+    dice = random.Random(f"{label} {text}")  # noqa: S311 - no secret
+    around = _surroundings()
+    hurried = _mistyped(text.rstrip(".?!"), dice, typos=1, in_first=True).lower()
+    polite = dice.choice(around["opener"]) + _mistyped(_without_a_word(text, dice), dice, typos=2)
+    careless = _mistyped(text, dice, typos=1, in_first=True).lower()
+    sloppy = _mistyped(_without_a_word(text, dice), dice, typos=2)
+    long = dice.choice(around["before"]) + text + dice.choice(around["closer"])
+    other = dice.choice([other for other in LABELS if other != label])
+    turned_down = dice.choice(around[f"not {other}"]) + text
+    return [text, hurried, polite, careless, sloppy, dice.choice((long, turned_down))]
+
+
+def _without_a_word(text: str, dice: random.Random) -> str:
+    words = text.split()
+    if len(words) > 4:
+        del words[dice.randrange(1, len(words))]
+    return " ".join(words)
+
+
+def _mistyped(text: str, dice: random.Random, *, typos: int, in_first: bool = False) -> str:
+    """Return a message with typos; one in the first long word, which often is the verb, costs most."""
+    words = text.split()
+    for _ in range(typos if words else 0):
+        first = next(filter(lambda place: len(words[place]) > 4, range(len(words))), 0)
+        place = first if in_first else dice.randrange(len(words))
+        word = words[place]
+        if len(word) > 4:
+            at = dice.randrange(1, len(word) - 2)
+            words[place] = dice.choice(
+                (word[:at] + word[at + 1] + word[at] + word[at + 2 :], word[:at] + word[at + 1 :])
             )
-            word = words[place]
-            if len(word) > 4:
-                at = dice.randrange(1, len(word) - 2)
-                typos = (word[:at] + word[at + 1] + word[at] + word[at + 2 :], word[:at] + word[at + 1 :])
-                words[place] = dice.choice(typos)
-        changed = " ".join(words)
-        changed = changed.rstrip(".?!") if number == 0 else changed
-        found.append(dice.choice(_OPENERS) + changed if number % 2 else changed.lower())
-    return found
+    return " ".join(words)
 
 
 def sparse_rows(texts: Sequence[str]) -> list[Row]:
     """Return of each text the places and the values of its features; the squares of the values sum to 1."""
-    found = map(features_of, texts)
-    return [(np.fromiter(row.keys(), np.int32), np.fromiter(row.values(), np.float32)) for row in found]
+    return [_sparse_row(text) for text in texts]
+
+
+@cache
+def _sparse_row(text: str) -> Row:
+    row = features_of(text)
+    return np.fromiter(row.keys(), np.int32), np.fromiter(row.values(), np.float32)
 
 
 def scores_of(rows: Sequence[Row], weights: "np.ndarray", biases: "np.ndarray") -> "np.ndarray":
@@ -160,28 +201,26 @@ def best_temperature(scores: "np.ndarray", labels: "np.ndarray") -> float:
 
 
 def learned_from(
-    messages: Sequence[tuple[str, str]], made: Sequence[tuple[str, str]], dice: random.Random
+    messages: Sequence[tuple[str, str]], made: Sequence[tuple[str, str]]
 ) -> tuple["np.ndarray", "np.ndarray"]:
     """Return weights and biases learned from messages with their labels, from those made of patterns, and variants."""
-    pairs = [(label, text) for label, message in made for text in variants(message, dice)[:_VARIANTS_OF_MADE]]
-    pairs += [(label, text) for label, message in messages for text in variants(message, dice)]
+    pairs = [(label, text) for label, message in made for text in variants(label, message)[:_VARIANTS_OF_MADE]]
+    pairs += [(label, text) for label, message in messages for text in variants(label, message)]
     return fit(sparse_rows([text for _, text in pairs]), [LABELS.index(label) for label, _ in pairs])
 
 
 def train() -> tuple[bytes, float]:
-    """Return the model's file and its accuracy on messages that were left out to find the temperature."""
-    dice = random.Random(4711)  # noqa: S311 - no secret
-    messages = read_messages()
-    made = messages_from_patterns(dice)
-    left_out = set(dice.sample(range(len(messages)), len(messages) // 6))
-    rest = [message for place, message in enumerate(messages) if place not in left_out]
-    held = [messages[place] for place in sorted(left_out)]
-    scores = scores_of(sparse_rows([text for _, text in held]), *learned_from(rest, made, dice))
+    """Return the model's file and its accuracy on the authors that were left out to find the temperature."""
+    made = messages_from_patterns(random.Random(4711))  # noqa: S311 - no secret
+    authors = list(read_authors().values())
+    held = [message for messages in authors[::_AUTHORS_PER_HELD] for message in messages]
+    rest = [message for place, messages in enumerate(authors) if place % _AUTHORS_PER_HELD for message in messages]
+    scores = scores_of(sparse_rows([text for _, text in held]), *learned_from([*read_collection(), *rest], made))
     labels = np.array([LABELS.index(label) for label, _ in held])
     temperature = best_temperature(scores, labels)
     accuracy = float((scores.argmax(1) == labels).mean())
 
-    weights, biases = learned_from(messages, made, dice)
+    weights, biases = learned_from(read_messages(), made)
     return model_file(weights, biases, temperature), accuracy
 
 
@@ -208,7 +247,7 @@ def main() -> None:
     file = parser.parse_args().output
     model, accuracy = train()
     file.write_bytes(model)
-    sys.stdout.write(f"{file}: {len(model)} bytes; {accuracy:.1%} of the messages left out are right\n")
+    sys.stdout.write(f"{file}: {len(model)} bytes; {accuracy:.1%} of the messages of authors left out are right\n")
 
 
 if __name__ == "__main__":

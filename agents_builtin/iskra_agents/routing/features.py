@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from zlib import crc32
 
+from iskra_agents.routing.clauses import CLAUSE_ENDS, clauses_of
 from iskra_agents.routing.cues import cues_of, form_of, phrases_in
+from iskra_agents.routing.translit import in_cyrillic
 
 BITS = 16
 """Features are hashed into so many bits (Weinberger et al. 2009, arXiv:0902.2206)."""
@@ -29,15 +31,17 @@ _REPORT = re.compile(
 """What programs print when something goes wrong; it is told by its capital letters."""
 _NUMBER = re.compile(r"\d+")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[?!:.,;]")
+_BREAK = re.compile(r"\s[-–—]+\s|\n+")
+"""What parts clauses without being punctuation."""
 _LONGEST_WORD = 24
 _LETTERS = (3, 4, 5)
 _STEMS = (4, 5, 6)
 _MASK = (1 << BITS) - 1
-_ENDS_A_CLAUSE = frozenset(".,;:?!")
 _IN_NO_WORD_PAIR = frozenset(".,;")
 _REACH_OF_NOT = 3  # words
 _OPENS = 3  # words in which a phrase must begin to say what kind of message it is
 _FIRST, _LAST = 40, 20  # words of a long message whose groups and forms are looked at
+_MOST_ASIDE = 4  # clauses
 _MOST_GROUPS = 16  # that are combined with each other
 
 # How much a feature counts beside others; found by cross-validation on the training messages.
@@ -52,6 +56,7 @@ _REPORT_VALUE = 4.0
 _PHRASE_VALUE = 3.0
 _CLAUSE_VALUE = 2.0
 _FORM_VALUE = 2.0
+_ASIDE_VALUE = 1.5
 
 
 def features_of(text: str) -> dict[int, float]:
@@ -66,7 +71,8 @@ def features_of(text: str) -> dict[int, float]:
     reports = min(len(_REPORT.findall(text)), 3)
     text = _STATUS.sub(" xstatus ", text).lower().replace("ё", "е")
     text = _NUMBER.sub(" xnumber ", _FILE.sub(" xfile ", text))
-    tokens = [token[:_LONGEST_WORD] for token in _TOKEN.findall(text)]
+    text = _BREAK.sub(" ; ", text)
+    tokens = in_cyrillic([token[:_LONGEST_WORD] for token in _TOKEN.findall(text)])
     values: dict[int, float] = {}
     for name, value in set(_named_features(tokens, reports)):
         feature = crc32(name.encode()) & _MASK
@@ -79,6 +85,10 @@ def _named_features(tokens: Sequence[str], reports: int) -> Iterator[tuple[str, 
     if reports:
         yield "report", _REPORT_VALUE
         yield f"report {reports}", _REPORT_VALUE
+    clauses = list(clauses_of(tokens))
+    for clause in [clause for clause, is_aside in clauses if is_aside][:_MOST_ASIDE]:
+        yield from _of_turned_down(clause)
+    tokens = [token for clause, is_aside in clauses if not is_aside for token in clause]
     words = [token for token in tokens if token not in _IN_NO_WORD_PAIR]
     yield from _of_words(words)
     yield from _of_letters(words)
@@ -90,6 +100,15 @@ def _named_features(tokens: Sequence[str], reports: int) -> Iterator[tuple[str, 
     yield from _of_groups(groups, is_question="?" in tokens)
     yield from _of_phrases(words, {group.removeprefix("~") for several in groups for group in several})
     yield from _of_forms(tokens)
+
+
+def _of_turned_down(clause: Sequence[str]) -> Iterator[tuple[str, float]]:
+    yield "d", _CLAUSE_VALUE
+    for word in clause:
+        if word not in CLAUSE_ENDS:
+            yield f"d {word[:5]}", _ASIDE_VALUE
+            for group in cues_of(word):
+                yield f"dc {group}", _ASIDE_VALUE
 
 
 def _of_words(words: Sequence[str]) -> Iterator[tuple[str, float]]:
@@ -119,7 +138,7 @@ def _of_clauses(tokens: Sequence[str]) -> Iterator[tuple[str, float]]:
     """Yield what opens a clause, what stands behind a "not", what the first and the last clause are about."""
     opens, reach = True, 0
     for word in tokens:
-        if word in _ENDS_A_CLAUSE:
+        if word in CLAUSE_ENDS:
             opens, reach = True, 0
             continue
         groups = cues_of(word)
@@ -140,7 +159,7 @@ def _of_clauses(tokens: Sequence[str]) -> Iterator[tuple[str, float]]:
             for ending in endings:
                 yield f"s {ending}", 1.0
         opens, reach = False, _REACH_OF_NOT if "not" in groups else reach - 1
-    cuts = [place for place, token in enumerate(tokens[:-1]) if token in _ENDS_A_CLAUSE]
+    cuts = [place for place, token in enumerate(tokens[:-1]) if token in CLAUSE_ENDS]
     if cuts:
         for word in tokens[: cuts[0]]:
             for group in cues_of(word):
@@ -155,7 +174,7 @@ def _groups_in_order(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield the groups of each word that has some; behind a "not" they begin with a tilde."""
     reach = 0
     for word in tokens:
-        if word in _ENDS_A_CLAUSE:
+        if word in CLAUSE_ENDS:
             reach = 0
             continue
         groups = cues_of(word)
@@ -208,7 +227,7 @@ def _of_forms(tokens: Sequence[str]) -> Iterator[tuple[str, float]]:
     """Yield forms of words, such as past tense, with what stands before them in the clause."""
     before = "^"
     for word in tokens:
-        if word in _ENDS_A_CLAUSE:
+        if word in CLAUSE_ENDS:
             before = "^"
             continue
         form, groups = form_of(word), cues_of(word)
