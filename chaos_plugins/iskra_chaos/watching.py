@@ -1,17 +1,20 @@
 """What runs as long as the plugin does: leases run out, alerts are acted on, the ethics monitor looks again."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from iskra_chaos.balance.alerts import Alert
 from iskra_chaos.balance.causes import Stabiliser
 from iskra_chaos.parts import ChaosParts
 from iskra_sdk.event import Severity
+from iskra_sdk.notifier import Notification
 
 logger = logging.getLogger(__name__)
 
 _TICK = 1.0
 _SEVERITY = {"critical": Severity.CRITICAL, "high": Severity.ERROR, "medium": Severity.WARNING, "low": Severity.INFO}
+_NOTIFIED = frozenset({"critical", "high"})
 _ABORTING = frozenset({"emergency_stabilization", "halt_operations", "structure_reinforcement"})
 _CALLED_FOR: dict[str, tuple[Stabiliser, ...]] = {
     "emergency_stabilization": ("voice_sam", "lower_temperature", "pin_context", "cooldown"),
@@ -63,24 +66,47 @@ async def _passed_over(job: Callable[[], Awaitable[None]], what: str) -> None:
 
 async def _alert(parts: ChaosParts) -> None:
     for alert in await parts.overview.tick():
-        await act_on(parts, alert)
+        await _passed_over(partial(act_on, parts, alert), "alert")
 
 
 async def act_on(parts: ChaosParts, alert: Alert) -> None:
     """Tell of an alert, and do what its rule says; a stop concerns its session and never the whole server."""
-    session_id = dict(part.split("=", 1) for part in alert.key.split("|") if "=" in part).get("session_id", "")
+    labels = dict(part.split("=", 1) for part in alert.key.split("|") if "=" in part)
+    session_id = labels.get("session_id", "")
+    severity = _SEVERITY.get(alert.rule.severity, Severity.WARNING)
     await parts.telling.tell(
         "system_state",
         {"state": "alert", "rule": alert.rule.name, "alert": alert.state, "action": alert.rule.action},
         session_id=session_id,
-        severity=_SEVERITY.get(alert.rule.severity, Severity.WARNING),
+        severity=severity,
         source="alerts",
     )
-    if alert.state != "firing" or not session_id:
+    if alert.state != "firing":
         return
-    wanted = _CALLED_FOR.get(alert.rule.action, ())
-    if wanted:
-        await parts.balancing.reinforce(session_id, wanted)
     session = parts.engine.sessions.get(session_id)
     if session is not None and alert.rule.action in _ABORTING:
         await parts.engine.abort(session.process, f"alert: {alert.rule.name}")
+    if alert.rule.severity in _NOTIFIED:
+        _notify(parts, alert, labels, severity)
+    wanted = _CALLED_FOR.get(alert.rule.action, ())
+    if session_id and wanted:
+        await parts.balancing.reinforce(session_id, wanted)
+
+
+def _notify(parts: ChaosParts, alert: Alert, labels: Mapping[str, str], severity: Severity) -> None:
+    """Have the person told whom an alert concerns, in a task of its own: notifiers may be slow."""
+    owner = _owner_of(parts, labels)
+    if not owner:
+        return
+    words = alert.rule.name.replace("_", " ")
+    text = f"What follows: {alert.rule.action.replace('_', ' ')}."
+    notification = Notification(owner, f"Chaos alert: {words}", text, severity)
+    parts.context.tasks.start(lambda: parts.context.notify(notification), name="chaos notice")
+
+
+def _owner_of(parts: ChaosParts, labels: Mapping[str, str]) -> str:
+    balance = parts.balancing.sessions.get(labels.get("session_id", ""))
+    if balance is not None:
+        return balance.tenant
+    process_id = labels.get("process_id", "")
+    return next((each.owner for each in parts.journal.all() if each.id == process_id), "")
