@@ -26,6 +26,7 @@ from iskra_sdk.plugin_context import Lifespan
 from iskra_sdk.routes import PluginRoutes
 from iskra_sdk.voice_requests import VoiceRequests
 from iskra_voices.assembly import Assembly
+from iskra_voices.mounts import mounts
 from iskra_voices.requests import Requests
 from iskra_voices.settings import VoicesSettings
 
@@ -94,7 +95,4 @@ def register_permissions() -> Iterable[PermissionSpec]:
 
 @hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
-    from iskra_voices.routes import metric_routes, voice_routes  # with their schemas; not before they are asked for
-
-    assembly = _assembly_of(context)
-    return (voice_routes(context, assembly, USE.name), metric_routes(assembly))
+    return mounts(context, _assembly_of(context), USE.name)

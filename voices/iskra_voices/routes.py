@@ -5,7 +5,6 @@ from fastapi import FastAPI, Request
 from iskra_sdk.ids import SessionId
 from iskra_sdk.plugin_context import PluginContext
 from iskra_sdk.principal import Principal
-from iskra_sdk.routes import PluginRoutes
 from iskra_voices.assembly import Assembly
 from iskra_voices.wire import (
     CollaborationRequest,
@@ -17,12 +16,9 @@ from iskra_voices.wire import (
     reading_wire,
 )
 
-VOICES_PATH = "/api/v1/voices"
-METRICS_PATH = "/api/v1/conversation_metrics"
 
-
-def voice_routes(context: PluginContext, assembly: Assembly, permission: str) -> PluginRoutes:
-    """Return the routes below ``/api/v1/voices``; the list itself is the kernel's."""
+def voice_app(context: PluginContext, assembly: Assembly) -> FastAPI:
+    """Return what is mounted at ``/api/v1/voices``; the list itself is the kernel's."""
     app = FastAPI(title="Voices", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.post("/activate", tags=["voices"])
@@ -44,11 +40,11 @@ def voice_routes(context: PluginContext, assembly: Assembly, permission: str) ->
         parts = await assembly.parts()
         return await parts.activation.coordination(session.id)
 
-    return PluginRoutes(VOICES_PATH, app, permission, openapi=app.openapi)
+    return app
 
 
-def metric_routes(assembly: Assembly) -> PluginRoutes:
-    """Return the route of the metrics."""
+def metric_app(assembly: Assembly) -> FastAPI:
+    """Return what is mounted at ``/api/v1/conversation_metrics``."""
     app = FastAPI(title="Conversation metrics", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/{session_id}", tags=["sessions"])
@@ -62,7 +58,7 @@ def metric_routes(assembly: Assembly) -> PluginRoutes:
             metrics={name: reading_wire(reading) for name, reading in found.items()},
         )
 
-    return PluginRoutes(METRICS_PATH, app, "sessions:read", openapi=app.openapi)
+    return app
 
 
 def _principal(request: Request) -> Principal:

@@ -9,13 +9,18 @@ from iskra_plugins.adaptive_approvals.advisor import Learner
 from iskra_plugins.adaptive_approvals.ledger import LearnedRule
 from iskra_sdk import Principal
 from iskra_sdk.errors import NotFoundError, PermissionDeniedError
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import DeferredApp, PluginRoutes
 
 PATH = "/api/v1/learned-rules"
 
 
 def learned_rule_routes(learner: Learner) -> PluginRoutes:
     """Return the routes; a caller reaches their own rules, an admin with ``?user=`` anybody's."""
+    app = DeferredApp(lambda: _app(learner))
+    return PluginRoutes(PATH, app, "approvals:decide", openapi=app.openapi)
+
+
+def _app(learner: Learner) -> FastAPI:
     app = FastAPI(title="Learned rules", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/", tags=["approvals"])
@@ -41,7 +46,7 @@ def learned_rule_routes(learner: Learner) -> PluginRoutes:
             raise NotFoundError(f"There is no rule {rule_id!r} in force.", mend="The list shows those in force.")
         return JSONResponse({"id": rule_id, "revoked": True})
 
-    return PluginRoutes(PATH, app, "approvals:decide", openapi=app.openapi)
+    return app
 
 
 def _owner(request: Request, user: str | None) -> str:

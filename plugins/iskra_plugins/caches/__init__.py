@@ -15,7 +15,7 @@ from iskra_plugins.caches.settings import CacheSettings
 from iskra_plugins.caches.speculation import Budget, Speculation
 from iskra_plugins.caches.tool_results import ToolResults
 from iskra_sdk import Event, EventHandler, Interceptor, PluginContext, Point, hookimpl
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import DeferredApp, PluginRoutes
 
 __all__ = ["CacheSettings", "settings_schema"]
 
@@ -85,8 +85,13 @@ def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
 @hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
     """Offer to look at the caches, and to clear them."""
-    app = FastAPI(title="Caches", openapi_url=None, docs_url=None, redoc_url=None)
     caches = _caches_of(context)
+    app = DeferredApp(lambda: _app(caches))
+    return (PluginRoutes("/api/v1/caches", app, "admin:server", openapi=app.openapi),)
+
+
+def _app(caches: _Caches) -> FastAPI:
+    app = FastAPI(title="Caches", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/", tags=["admin"])
     async def read_caches() -> JSONResponse:
@@ -110,4 +115,4 @@ def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
             is_cleared = is_cleared and await cache.clear()
         return JSONResponse({"cleared": is_cleared}, 200 if is_cleared else 503)
 
-    return (PluginRoutes("/api/v1/caches", app, "admin:server", openapi=app.openapi),)
+    return app

@@ -22,7 +22,7 @@ from iskra_sdk.errors import BadInputError, NotFoundError
 from iskra_sdk.ids import SessionId
 from iskra_sdk.pins import Pins
 from iskra_sdk.plugin_context import Lifespan
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import DeferredApp, PluginRoutes
 
 __all__ = ["CompactionSettings", "settings_schema"]
 
@@ -61,6 +61,11 @@ def register_tools(context: PluginContext) -> Iterable[Tool]:
 @hookimpl
 def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
     """Offer to pin messages: they stay in view, however long the conversation gets."""
+    app = DeferredApp(lambda: _app(context))
+    return (PluginRoutes("/api/v1/pins", app, "sessions:write", openapi=app.openapi),)
+
+
+def _app(context: PluginContext) -> FastAPI:
     app = FastAPI(title="Pinned messages", openapi_url=None, docs_url=None, redoc_url=None)
     pinned = Pinned(context)
 
@@ -91,4 +96,4 @@ def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
         await pinned.put(session.id, ids)
         return JSONResponse({"data": ids})
 
-    return (PluginRoutes("/api/v1/pins", app, "sessions:write", openapi=app.openapi),)
+    return app

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from iskra_sdk.errors import NotFoundError
-from iskra_sdk.routes import PluginRoutes
+from iskra_sdk.routes import DeferredApp, PluginRoutes
 
 if TYPE_CHECKING:
     from iskra_plugins.mcp.connection import Connection
@@ -17,6 +17,11 @@ PATH = "/api/v1/mcp"
 
 def admin_routes(connections: "Mapping[str, Connection]") -> PluginRoutes:
     """Return the routes."""
+    app = DeferredApp(lambda: _app(connections))
+    return PluginRoutes(PATH, app, "admin:plugins", openapi=app.openapi)
+
+
+def _app(connections: "Mapping[str, Connection]") -> FastAPI:
     app = FastAPI(title="MCP servers", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/servers", tags=["mcp"])
@@ -34,7 +39,7 @@ def admin_routes(connections: "Mapping[str, Connection]") -> PluginRoutes:
             raise NotFoundError(f"No tool {tool!r} of {server!r} waits to be looked at.", mend="Look at the list.")
         return JSONResponse(_wire(connection))
 
-    return PluginRoutes(PATH, app, "admin:plugins", openapi=app.openapi)
+    return app
 
 
 def _wire(connection: "Connection") -> dict[str, Any]:
