@@ -16,7 +16,7 @@ _JUDGED = frozenset({ProcessStatus.COMPLETED, ProcessStatus.ABORTED, ProcessStat
 _RESTS = (timedelta(hours=2), timedelta(hours=6), timedelta(hours=24), timedelta(days=3))
 
 
-class ExperimentResult(BaseModel):
+class ExperimentResult(BaseModel, defer_build=True):
     """What a runner reports of a finished experiment.
 
     Attributes:
@@ -31,7 +31,7 @@ class ExperimentResult(BaseModel):
     at: datetime | None = None
 
 
-class VoiceCoordinationMetrics(BaseModel):
+class VoiceCoordinationMetrics(BaseModel, defer_build=True):
     """How voices work together; values are ``None`` until something was measured.
 
     Attributes:

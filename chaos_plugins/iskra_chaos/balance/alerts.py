@@ -25,7 +25,7 @@ class AlertCondition(BaseModel):
         until: For a firing alert, the bound that has to be passed back before it is over.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     metric: str = Field(min_length=1)
     above: float | None = None
@@ -63,7 +63,7 @@ class AlertRule(BaseModel):
         dedupe: Labels that tell one cause from another; one alert fires for each combination.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     severity: Severity

@@ -16,7 +16,7 @@ _TREND_STEP = 0.02
 
 
 class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class BalanceMetrics(_Schema):
@@ -86,7 +86,7 @@ class TargetBalance(_Schema):
     Ranges are checked by the calibration itself, which explains more than a schema can.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=True)
+    model_config = ConfigDict(extra="forbid", defer_build=True, allow_inf_nan=True)
 
     chaos_level: float | None = None
     stability_level: float | None = None

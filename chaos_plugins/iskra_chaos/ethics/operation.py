@@ -39,7 +39,7 @@ Items = Annotated[tuple[Text, ...], Field(max_length=_MOST_ITEMS)]
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class SessionFacts(_Facts):

@@ -31,7 +31,7 @@ _REVIEWERS: Mapping[Kind, Reviewer] = {
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Violation(_Part):

@@ -56,7 +56,7 @@ _MENDABLE = frozenset(
 
 
 class _Datum(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class InTwoLanguages(_Datum):

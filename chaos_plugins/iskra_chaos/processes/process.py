@@ -54,7 +54,7 @@ RUNNING = frozenset({ProcessStatus.INITIATED, ProcessStatus.ACTIVE, ProcessStatu
 """Statuses of a process that still acts or is about to."""
 
 
-class EthicalApproval(BaseModel):
+class EthicalApproval(BaseModel, defer_build=True):
     """What the ethics check said to a process.
 
     Attributes:
@@ -71,7 +71,7 @@ class EthicalApproval(BaseModel):
     at: datetime
 
 
-class ProcessMetrics(BaseModel):
+class ProcessMetrics(BaseModel, defer_build=True):
     """What was measured on the answers; zeros mean that nothing was measured yet.
 
     Attributes:
@@ -85,7 +85,7 @@ class ProcessMetrics(BaseModel):
     emergence_indicators: list[str] = Field(default_factory=list)
 
 
-class Transition(BaseModel):
+class Transition(BaseModel, defer_build=True):
     """One entry of a process's journal."""
 
     status: ProcessStatus
@@ -114,7 +114,7 @@ class ChaosProcess(BaseModel):
         history: Every status it had.
     """
 
-    model_config = ConfigDict(validate_assignment=True)
+    model_config = ConfigDict(validate_assignment=True, defer_build=True)
 
     id: str
     type: OperationType
