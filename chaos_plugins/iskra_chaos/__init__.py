@@ -63,7 +63,7 @@ def _parts_of(context: PluginContext) -> "ChaosParts":
     from iskra_chaos.parts import parts_of
 
     parts = parts_of(context)
-    parts.engine, parts.overview  # noqa: B018  # read the rules now, in a thread
+    parts.engine, parts.overview  # noqa: B018  # made now, in a thread
     return parts
 
 

@@ -5,13 +5,12 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from iskra_chaos.balance.alerts import AlertMonitor, packaged_alert_rules
 from iskra_chaos.balance.service_health import ServiceHealth
 from iskra_chaos.balancing import Balancing
-from iskra_chaos.clearing import Clearing
 from iskra_chaos.ethics import Clearances, Rules, packaged_rules
 from iskra_chaos.faults.board import FaultBoard
 from iskra_chaos.faults.scope import Environment
@@ -41,6 +40,9 @@ from iskra_chaos.settings import ChaosSettings
 from iskra_sdk.errors import IskraError
 from iskra_sdk.interceptor import Interceptor, Point
 from iskra_sdk.plugin_context import PluginContext
+
+if TYPE_CHECKING:
+    from iskra_chaos.clearing import Clearing
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +83,9 @@ class ChaosParts:
         )
 
     @cached_property
-    def _rules(self) -> Rules:
-        return packaged_rules()  # from a file, in the thread of the hook that starts the plugin
+    def rules(self) -> Rules:
+        """The ethics rules. Reading them takes long: first to be asked for in a thread."""
+        return packaged_rules()
 
     @cached_property
     def _clearances(self) -> Clearances:
@@ -92,7 +95,7 @@ class ChaosParts:
     def _admission(self) -> Admission:
         return Admission(
             self.context.clock,
-            self._rules,
+            lambda: self.rules,
             self._clearances,
             choices=self.choices,
             journal=self.journal,
@@ -135,10 +138,12 @@ class ChaosParts:
         return Progress(self.engine, self.telling, self.context.clock)
 
     @cached_property
-    def clearing(self) -> Clearing:
+    def clearing(self) -> "Clearing":
         """The ethics check of injections and faults."""
+        from iskra_chaos.clearing import Clearing  # with the faults' and blocks' models, for requests alone
+
         return Clearing(
-            self._rules,
+            self.rules,
             self._clearances,
             self.context.clock,
             measuring=self.measuring,

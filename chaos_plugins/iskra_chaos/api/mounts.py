@@ -33,6 +33,7 @@ def routes(parts: ChaosParts) -> Sequence[PluginRoutes]:
 
 def _maker(module: str, function: str, parts: ChaosParts) -> Callable[[], ASGIApp]:
     def make() -> ASGIApp:
+        parts.clearing  # noqa: B018  # made here, in a thread: it reads the rules
         app: ASGIApp = getattr(import_module(f".{module}", __package__), function)(parts)
         return app
 

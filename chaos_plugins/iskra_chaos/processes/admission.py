@@ -24,7 +24,7 @@ class Admission:
 
     Args:
         clock: Dates reviews.
-        rules: The ethics rules.
+        rules: Returns the ethics rules. The first call reads them, which takes long: :meth:`facts` makes it.
         clearances: Issues and takes the permission to start.
         choices: What sessions' owners chose.
         journal: Keeps processes that were refused, too.
@@ -36,7 +36,7 @@ class Admission:
     def __init__(
         self,
         clock: Clock,
-        rules: Rules,
+        rules: Callable[[], Rules],
         clearances: Clearances,
         *,
         choices: Choices,
@@ -57,7 +57,7 @@ class Admission:
     def facts(
         self, session_id: str, conversation: Conversation, *, request: str = "", is_asked_for: bool = False
     ) -> SessionFacts:
-        """Return what the server itself knows of a session.
+        """Return what the server itself knows of a session. To be called in a thread.
 
         Args:
             session_id: Which.
@@ -65,6 +65,7 @@ class Admission:
             request: The person's words that lead to the operation.
             is_asked_for: The session's owner asks for it in the conversation itself, which is consent to this one.
         """
+        self._rules()  # read in this thread, before a review asks for them in the event loop
         choices = self._choices.of(session_id)
         said = [message.text for message in conversation.messages[-_SAID:] if message.role == "user"]
         return SessionFacts(
@@ -132,13 +133,13 @@ class Admission:
 
     def _audited(self, asked: Operation, conversation: Conversation, *, accept_modifications: bool) -> Audit:
         if accept_modifications:
-            return audit(asked, self._rules, language=conversation.language, at=self._clock.now())
+            return audit(asked, self._rules(), language=conversation.language, at=self._clock.now())
         first = self.review(asked, conversation)
         return Audit(asked, first, first)
 
     def review(self, asked: Operation, conversation: Conversation) -> Review:
         """Return what the ethics check says to an operation, without starting it."""
-        return review(asked, self._rules, language=conversation.language, at=self._clock.now())
+        return review(asked, self._rules(), language=conversation.language, at=self._clock.now())
 
 
 def as_cleared(
