@@ -6,7 +6,6 @@ They are imported one by one, with the event loop in between; a thread would sti
 import asyncio
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from iskra_metrics.reading import Reading
 from iskra_sdk.event import Event
@@ -15,10 +14,8 @@ from iskra_sdk.principal import Principal
 from iskra_voices.catalogue import VoiceCatalogue
 from iskra_voices.settings import VoicesSettings
 
-if TYPE_CHECKING:
-    pass
-
-
+_START_SECONDS = 2.0
+"""The start of the server goes first."""
 _HEAVY = (
     *(
         f"iskra_metrics.{name}"
@@ -84,5 +81,6 @@ class Assembly:
         await (await self.parts()).readings.note(event)
 
     async def warm_up(self) -> None:
-        """Put the parts together before somebody waits for them."""
+        """Put the parts together before somebody waits for them, and after the other plugins have started."""
+        await self._context.clock.sleep(_START_SECONDS)
         await self.parts()
