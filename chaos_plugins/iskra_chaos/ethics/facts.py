@@ -1,16 +1,18 @@
 """The facts of an operation by name: what rules compare, and where in the operation each one stands."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from iskra_chaos.ethics.classifier import NOTHING, Likelihood
 from iskra_chaos.ethics.operation import Operation, SessionFacts
 from iskra_chaos.ethics.private_data import redacted
 from iskra_chaos.ethics.terms import Terms
 from iskra_metrics.distress import in_crisis
 
 FactValue = object
+_SAID = "/session/said"
 LEVEL_TWO, LEVEL_THREE = 0.4, 0.7
 _JUSTIFIED_ABOVE_STALENESS = 0.3
 _LEAST_INTENSITY = 0.1
@@ -36,13 +38,21 @@ class Facts:
     Args:
         operation: The operation.
         terms: The word lists.
+        likelihood: What the classifier thinks of texts.
         remembered: Finds in texts that were read before: a modified operation has mostly the same texts.
     """
 
-    def __init__(self, operation: Operation, terms: Terms, remembered: dict[str, dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        terms: Terms,
+        likelihood: Likelihood,
+        remembered: dict[str, dict[str, str]] | None = None,
+    ) -> None:
         self.operation = operation
         self.remembered = {} if remembered is None else remembered
         self._terms = terms
+        self._likelihood = likelihood
 
     def fact(self, name: str) -> Fact:
         """Return a fact; names are those of :func:`fact_names`."""
@@ -56,12 +66,32 @@ class Facts:
             return Fact(getattr(self.operation.session, field), f"/session/{field}")
         return Fact(getattr(self.operation, name), f"/{name}")
 
-    def mention(self, terms: str, within: str = "") -> Fact | None:
-        """Return the words of a list that occur in a text whose pointer begins with ``within``, or ``None``."""
+    def mention(self, terms: str, within: str = "", *, said: bool = False) -> Fact | None:
+        """Return the words of a list that occur in a text whose pointer begins with ``within``, or ``None``.
+
+        What the person wrote before is read only if ``said``.
+        """
         for pointer, found in self._finds:
-            if terms in found and pointer.startswith(within):
+            if terms in found and pointer.startswith(within) and (said or not pointer.startswith(_SAID)):
                 return Fact(found[terms], pointer)
         return None
+
+    def likely(self, labels: Sequence[str], within: str = "", *, said: bool = False) -> Fact:
+        """Return how likely it is that a sentence is one of the labels rather than nothing to object to.
+
+        The sentence for which it is likeliest counts, of the texts whose pointer begins with ``within``; other labels
+        are left out of the comparison. The value is in [0, 1], and 0 where there is no classifier.
+        """
+        best = Fact(0.0, within)
+        for pointer, text in _texts(self.operation):
+            if not pointer.startswith(within) or (pointer.startswith(_SAID) and not said):
+                continue
+            for probabilities in self._likelihood.of(text):
+                wanted = sum(probabilities[label] for label in labels)
+                likely = wanted / (wanted + probabilities[NOTHING])
+                if likely > float(str(best.value)):
+                    best = Fact(likely, pointer)
+        return best
 
     @cached_property
     def _finds(self) -> list[tuple[str, dict[str, str]]]:
@@ -82,6 +112,8 @@ def fact_names() -> frozenset[str]:
 def _texts(operation: Operation) -> Iterator[tuple[str, str]]:
     if operation.session.request:
         yield "/session/request", operation.session.request
+    for number, text in enumerate(operation.session.said):
+        yield f"{_SAID}/{number}", text
     if operation.session.goal:
         yield "/session/goal", operation.session.goal
     if operation.prompt_card:

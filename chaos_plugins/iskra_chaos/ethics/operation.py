@@ -32,6 +32,7 @@ _LONGEST_CARD = 4_000
 _LONGEST_GOAL = 20_000
 _LONGEST_INSERTION = 500
 _MOST_ITEMS = 100
+_MOST_SAID = 8
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Text = Annotated[str, Field(max_length=_LONGEST_TEXT)]
@@ -51,6 +52,7 @@ class SessionFacts(_Facts):
         goal: What the conversation is for.
         request: The user's own words that led to the operation, at most 4,000 characters; what they paste is no part
             of it.
+        said: What the user wrote before, newest last; rules that care for people read it too.
         readings: Conversation metrics by name, each in [0, 1]. A missing ``staleness`` counts as 0.
         is_sandbox: No person reads this session and nothing of it is kept.
         tokens_left: What remains of the budget; ``None`` without one.
@@ -63,6 +65,7 @@ class SessionFacts(_Facts):
     stopped: bool = False
     goal: str = Field(default="", max_length=_LONGEST_GOAL)
     request: str = Field(default="", max_length=_LONGEST_REQUEST)
+    said: Annotated[tuple[Text, ...], Field(max_length=_MOST_SAID)] = ()
     readings: Mapping[str, Share] = Field(default_factory=dict)
     in_crisis: bool = False
     is_minor: bool = False
@@ -98,9 +101,8 @@ class Operation(_Facts):
         sandboxed: Runs on a copy that is thrown away instead of the live session.
         disclosed: The user is told what is done.
         switches_voice: Another voice takes over.
-        prompt_card: The instruction added for the model.
-        card_is_foreign: A person or a model wrote the instruction; it is neither from the server's deck nor one of its
-            templates filled in. Whoever passes on somebody's instruction has to set it.
+        prompt_card: The instruction added for the model: from the server's deck, or one of its templates with words of
+            the conversation in it. No request carries one of its own; the words in it are read like any others.
         journal_note: Text that goes to the journal and the trace.
         insertions: Statements it adds.
         hypotheses_labelled: Whatever it generates is marked as a hypothesis.
@@ -126,7 +128,6 @@ class Operation(_Facts):
     disclosed: bool = False
     switches_voice: bool = False
     prompt_card: str = Field(default="", max_length=_LONGEST_CARD)
-    card_is_foreign: bool = False
     journal_note: str = Field(default="", max_length=_LONGEST_TEXT)
     injection_type: InjectionType | None = None
     insertions: tuple[Insertion, ...] = Field(default=(), max_length=8)

@@ -8,11 +8,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from iskra_chaos.ethics.classifier import LABELS, MODEL_FILE, Likelihood
 from iskra_chaos.ethics.facts import Fact, Facts, fact_names
 from iskra_chaos.ethics.operation import Operation
 from iskra_chaos.ethics.terms import TermList, Terms
@@ -73,12 +75,14 @@ class InTwoLanguages(_Datum):
 
 
 class Condition(_Datum):
-    """One test. Exactly one of ``fact``, ``mentions``, ``any`` and ``all`` is given.
+    """One test. Exactly one of ``fact``, ``mentions``, ``likely``, ``any`` and ``all`` is given.
 
     Attributes:
         fact: Name of a fact, compared by exactly one of the next fields; a string given for a bound names another fact.
         mentions: Name of a word list that some text of the operation has to mention.
-        within: Only texts whose JSON pointer begins so are read for ``mentions``.
+        likely: Labels of the classifier; ``at_least`` is the probability that a sentence has to be one of them.
+        within: Only texts whose JSON pointer begins so are read for ``mentions`` and ``likely``.
+        said: What the person wrote before is read, too.
     """
 
     fact: str | None = None
@@ -90,7 +94,9 @@ class Condition(_Datum):
     differs_from: str | None = None
     contains_any: tuple[str, ...] | None = None
     mentions: str | None = None
+    likely: tuple[str, ...] | None = None
     within: str = ""
+    said: bool = False
     any: "tuple[Condition, ...] | None" = None
     all: "tuple[Condition, ...] | None" = None
 
@@ -98,9 +104,11 @@ class Condition(_Datum):
     def _is_one_test(self) -> Self:
         comparisons = (self.equals, self.one_of, self.above, self.at_least, self.below, self.differs_from)
         given = sum(part is not None for part in (*comparisons, self.contains_any))
-        heads = sum(part is not None for part in (self.fact, self.mentions, self.any, self.all))
-        if heads != 1 or given != (self.fact is not None):
-            raise ValueError("a condition is one fact with one comparison, or one of mentions, any, all")
+        heads = sum(part is not None for part in (self.fact, self.mentions, self.likely, self.any, self.all))
+        if heads != 1 or given != (self.fact is not None or self.likely is not None):
+            raise ValueError("a condition is a fact with one comparison, likely with at_least, mentions, any or all")
+        if self.likely is not None and not (set(self.likely) <= set(LABELS) and isinstance(self.at_least, float)):
+            raise ValueError(f"likely takes labels of {', '.join(LABELS)} and at_least")
         for name in (self.fact, self.differs_from, self.above, self.at_least, self.below):
             if isinstance(name, str) and name not in fact_names() and not name.startswith("reading."):
                 raise ValueError(f"there is no fact {name!r}")
@@ -109,8 +117,11 @@ class Condition(_Datum):
     def shown_by(self, facts: Facts) -> str | None:
         """Return the JSON pointer of what makes the condition true, or ``None`` where it is false."""
         if self.mentions is not None:
-            mention = facts.mention(self.mentions, self.within)
+            mention = facts.mention(self.mentions, self.within, said=self.said)
             return None if mention is None else mention.pointer
+        if self.likely is not None:
+            likely = facts.likely(self.likely, self.within, said=self.said)
+            return likely.pointer if self._holds(likely, facts) else None
         if self.any is not None:
             return next((shown for part in self.any if (shown := part.shown_by(facts)) is not None), None)
         if self.all is not None:
@@ -215,6 +226,7 @@ class Rules:
     Args:
         rules: The content of a rules file.
         terms: The content of a word list file.
+        classifier: The classifier's file; where it cannot be read, word lists alone decide.
 
     Attributes:
         version: Changes with every change of the data.
@@ -224,7 +236,7 @@ class Rules:
         ConfigurationError: The data cannot be used; the message names the rule or list.
     """
 
-    def __init__(self, rules: str, terms: str) -> None:
+    def __init__(self, rules: str, terms: str, classifier: Path = MODEL_FILE) -> None:
         try:
             parsed = _RulesFile.model_validate(tomllib.loads(rules))
             lists = {name: _TermListDatum.model_validate(data) for name, data in tomllib.loads(terms).items()}
@@ -237,13 +249,14 @@ class Rules:
                 f"The ethics rules cannot be used: {exc}", mend="Mend the rules file; nothing is cleared without it."
             ) from exc
         self.rules: Sequence[Rule] = parsed.rule
-        digest = sha256("\0".join((rules, terms)).encode()).hexdigest()
+        self._likelihood = Likelihood(classifier)
+        digest = sha256("\0".join((rules, terms, self._likelihood.source)).encode()).hexdigest()
         self.version = f"{parsed.version}+{digest[:8]}"
         self.valid_for = parsed.valid_for
 
     def facts(self, operation: Operation, remembered: dict[str, dict[str, str]] | None = None) -> Facts:
         """Return the facts of an operation as these rules see them."""
-        return Facts(operation, self.terms, remembered)
+        return Facts(operation, self.terms, self._likelihood, remembered)
 
 
 def packaged_rules() -> Rules:

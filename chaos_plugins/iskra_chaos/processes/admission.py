@@ -1,5 +1,6 @@
 """Decides whether an operation may start, by the ethics rules and what the server knows of the session."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from iskra_sdk.errors import ConflictError
 from iskra_sdk.event import Severity
 
 _SAID = 8  # latest messages that are searched for a crisis
+_READ = 600  # characters of each that the rules read
 
 
 class Admission:
@@ -74,6 +76,7 @@ class Admission:
             stopped=choices.stopped and not is_asked_for,
             goal=conversation.goal,
             request=request[:2000],
+            said=tuple(text[:_READ] for text in said),
             readings=dict(conversation.readings),
             in_crisis=choices.crisis_left > 0 or any(in_crisis(text) for text in (*said, request)),
             is_sandbox=choices.sandbox,
@@ -91,7 +94,7 @@ class Admission:
             EthicsRefusedError: It may not; the process is kept as rejected.
             ConflictError: The conversation cools down.
         """
-        audited = self._audited(asked, conversation, accept_modifications=accept_modifications)
+        audited = await asyncio.to_thread(self._audited, asked, conversation, accept_modifications=accept_modifications)
         final = audited.final
         process.ethical_approvals.append(
             EthicalApproval(

@@ -117,6 +117,7 @@ def operations() -> st.SearchStrategy[Operation]:
         stopped=st.sampled_from((False, False, False, True)),
         goal=text,
         request=text,
+        said=st.lists(text, max_size=2).map(tuple),
         readings=st.fixed_dictionaries(
             {}, optional={"staleness": share, "pain": st.floats(0.0, 0.6), "clarity": share}
         ),
@@ -146,7 +147,6 @@ def operations() -> st.SearchStrategy[Operation]:
         sandboxed=st.booleans(),
         disclosed=st.booleans(),
         switches_voice=st.booleans(),
-        card_is_foreign=st.booleans(),
         prompt_card=text,
         journal_note=text,
         insertions=st.lists(insertion, max_size=2).map(tuple),

@@ -50,7 +50,7 @@ def test_all_rejections_are_found_and_hardly_a_good_request_is_rejected() -> Non
 
 
 def test_words_the_rules_were_not_made_for_are_found_no_worse_than_measured() -> None:
-    """The word lists found 5 of 25 unseen objections; with the rule about unknown instructions 14 do not pass."""
+    """The word lists alone found 5 of 25 unseen objections."""
     judged = [(case.expect, _reviewed(case).decision) for case in _UNSEEN]
     assert sum(expect == "reject" and decision == "reject" for expect, decision in judged) >= 5
     assert sum(expect == "reject" and decision != "approve" for expect, decision in judged) >= 14

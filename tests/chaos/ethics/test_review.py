@@ -16,7 +16,7 @@ from iskra_chaos.ethics.rules import packaged_rules
 _RULES = packaged_rules()
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 # Facts of the world: what a modification changed of these would be a lie.
-_NOT_TO_BE_CHANGED = ("session", "initiator", "approver", "operation_type", "form", "touches", "card_is_foreign")
+_NOT_TO_BE_CHANGED = ("session", "initiator", "approver", "operation_type", "form", "touches")
 
 
 def _reviewed(operation: Operation) -> Review:
@@ -99,7 +99,7 @@ def test_a_basic_rejection_ends_the_review() -> None:
 
 def test_evidence_points_at_the_words_that_were_found() -> None:
     found = _reviewed(creative(prompt_card="Gaslight them", session=SessionFacts(goal="A poem")))
-    assert [violation.evidence_path for violation in found.violations] == ["/prompt_card"]
+    assert {violation.evidence_path for violation in found.violations} == {"/prompt_card"}
     statement = Insertion(text="So it is.", tag="HYP", confidence=1.0)
     found = _reviewed(creative(insertions=(Insertion(text="Perhaps."), statement)))
     assert [violation.evidence_path for violation in found.violations] == ["/insertions/1/confidence"]
