@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from iskra_sdk import Caller, LLMChunk, LLMRequest, Message
+from iskra_sdk import Caller, LLMChunk, LLMRequest, Message, SystemClock
+from iskra_sdk.ids import SessionId
 from iskra_sdk.llm import AnswerBuilder, LLMAnswer
-from iskra_sdk.testing import PluginHarness, ScriptedModel
+from iskra_sdk.session_store import CreateSession, Session
+from iskra_sdk.testing import MemoryStore, PluginHarness, ScriptedModel
 
-SESSION = "ses_1"
+SESSION = SessionId("ses_1")
 ASKED = "We must finish the yearly report on Friday, and nobody has time."
 KAIN = '"finish the yearly report", but nobody has time. It costs the week. Choose: the report or the rest.'
 POOR = "Well, perhaps it is fine, maybe."
@@ -82,5 +84,8 @@ async def stage(*replies: Any, is_language_model: bool = True, **settings: Any) 
     """Open a stage."""
     model = ScriptedModel(*replies)
     model.is_language_model = is_language_model
-    async with PluginHarness.open(module("iskra_voices"), model=model, settings=settings) as harness:
+    store = MemoryStore()
+    now = SystemClock().now()
+    await store.apply([CreateSession(Session(SESSION, "anna", now, now))])
+    async with PluginHarness.open(module("iskra_voices"), model=model, settings=settings, store=store) as harness:
         yield Stage(harness, model)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from iskra_metrics.reading import Reading
 from iskra_sdk.errors import BadInputError, ConflictError
-from iskra_sdk.event import Event, Severity
+from iskra_sdk.event import Severity
 from iskra_sdk.ids import SessionId, TurnId, new_id
 from iskra_sdk.plugin_context import PluginContext
 from iskra_sdk.principal import Principal
@@ -13,6 +13,7 @@ from iskra_voices.catalogue import AUTO, VoiceCatalogue
 from iskra_voices.choice import CRISIS, Choice, Signals, activation_level, forbidden
 from iskra_voices.conversation_readings import ConversationReadings
 from iskra_voices.session_records import SessionRecord, SessionRecords, Spoken
+from iskra_voices.telling import Telling
 from iskra_voices.tension import conflicts
 from iskra_voices.wire import (
     ActiveVoice,
@@ -38,6 +39,7 @@ class Activation:
         catalogue: The voices.
         records: What is remembered of sessions.
         readings: The metrics.
+        telling: Tells of voices.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Activation:
         catalogue: VoiceCatalogue,
         records: SessionRecords,
         readings: ConversationReadings,
+        telling: Telling,
     ) -> None:
         self._context = context
         self._catalogue = catalogue
         self._records = records
         self._readings = readings
+        self._telling = telling
 
     async def activate(
         self, principal: Principal, session_id: str, wanted: VoiceActivationRequest
@@ -116,24 +120,21 @@ class Activation:
         level: float,
         turn_id: TurnId | None = None,
     ) -> None:
-        """Publish that a voice speaks from now on, and how the voices of the session stand."""
+        """Tell the session that a voice speaks from now on, and whoever watches how its voices stand."""
         context = self._context
-        now = context.clock.now()
         severity = Severity.WARNING if choice.reason == CRISIS else Severity.INFO
         activated = {
             "event_id": new_id("evt"),
             "event_type": "voice_activated",
-            "timestamp": now.isoformat(),
+            "timestamp": context.clock.now().isoformat(),
             "source": context.name,
             "severity": str(severity),
             "data": {"voice_type": choice.voice, "activation_level": round(level, 4), "reason": choice.reason},
             "correlation_id": turn_id or "",
         }
         coordination = coordination_of(session_id, record).model_dump(mode="json")
-        for kind, data in (("voice_activated", activated), ("coordination", coordination)):
-            await context.events.publish(
-                Event(f"{context.name}.{kind}", data, session_id=session_id, turn_id=turn_id, at=now, severity=severity)
-            )
+        await self._telling.in_session("voice_activated", activated, session_id, turn_id=turn_id, severity=severity)
+        await self._telling.on_the_bus("coordination", coordination, session_id, turn_id=turn_id, severity=severity)
 
 
 def signals_of(readings: Mapping[str, Reading], *, in_crisis: bool = False) -> Signals:

@@ -36,15 +36,19 @@ class Parts:
         from iskra_voices.conversation_readings import ConversationReadings
         from iskra_voices.session_records import SessionRecords
         from iskra_voices.speaking import Speaking
+        from iskra_voices.telling import Telling
 
+        telling = Telling(context)
         self.records: SessionRecords = SessionRecords(context.state)
         self.readings: ConversationReadings = ConversationReadings(
-            context, self.records, all_sessions=settings.all_sessions
+            context, self.records, telling, all_sessions=settings.all_sessions
         )
-        self.activation: Activation = Activation(context, catalogue, self.records, self.readings)
-        self.collaboration: Collaboration = Collaboration(context, catalogue, self.records, self.readings, settings)
+        self.activation: Activation = Activation(context, catalogue, self.records, self.readings, telling)
+        self.collaboration: Collaboration = Collaboration(
+            context, catalogue, self.records, self.readings, telling, settings
+        )
         casting = Casting(context, catalogue, self.records, self.readings, self.activation, settings)
-        self.speaking: Speaking = Speaking(context, casting)
+        self.speaking: Speaking = Speaking(telling, casting)
 
 
 class Assembly:

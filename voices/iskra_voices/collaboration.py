@@ -8,7 +8,6 @@ from typing import Literal
 
 from iskra_metrics.text import sentences
 from iskra_sdk.errors import BadInputError, BusyError, ConflictError, LLMError
-from iskra_sdk.event import Event
 from iskra_sdk.ids import SessionId, new_id
 from iskra_sdk.llm import Caller
 from iskra_sdk.message import Message
@@ -27,6 +26,7 @@ from iskra_voices.scene import scene_of
 from iskra_voices.session_records import SessionRecord, SessionRecords, Spoken
 from iskra_voices.settings import VoicesSettings
 from iskra_voices.success_criteria import Criterion, Outcome, criterion
+from iskra_voices.telling import Telling
 from iskra_voices.tension import Conflict, conflicts, said_against
 from iskra_voices.waiting_room import WaitingRoom
 from iskra_voices.wire import (
@@ -85,6 +85,7 @@ class Collaboration:
         catalogue: The voices.
         records: What is remembered of sessions.
         readings: The metrics.
+        telling: Tells what came of them.
         settings: How voices speak.
     """
 
@@ -94,12 +95,14 @@ class Collaboration:
         catalogue: VoiceCatalogue,
         records: SessionRecords,
         readings: ConversationReadings,
+        telling: Telling,
         settings: VoicesSettings,
     ) -> None:
         self._context = context
         self._catalogue = catalogue
         self._records = records
         self._readings = readings
+        self._telling = telling
         self._settings = settings
         self._waiting = WaitingRoom(settings.collaborations_at_once, context.clock)
 
@@ -185,10 +188,7 @@ class Collaboration:
                 "status": status,
                 **_figures(course, succeeded=status == "completed"),
             }
-            event_type = f"{self._context.name}.coordination"
-            await self._context.events.publish(
-                Event(event_type, data, session_id=SessionId(session_id), at=self._context.clock.now())
-            )
+            await self._telling.in_session("coordination", data, SessionId(session_id))
         return CollaborationResponse(
             collaboration_id=collaboration_id,
             status=status,

@@ -21,6 +21,7 @@ from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import UNFINISHED, StoredMessage, TurnRecord, message_position
 from iskra_voices.choice import Signals
 from iskra_voices.session_records import SessionRecord, SessionRecords
+from iskra_voices.telling import Telling
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +45,15 @@ class ConversationReadings:
     Args:
         context: The plugin's.
         records: Where they are kept.
+        telling: Tells when they change.
         all_sessions: Compute them after every turn of every session.
     """
 
-    def __init__(self, context: PluginContext, records: SessionRecords, *, all_sessions: bool) -> None:
+    def __init__(
+        self, context: PluginContext, records: SessionRecords, telling: Telling, *, all_sessions: bool
+    ) -> None:
         self._context = context
+        self._telling = telling
         self._records = records
         self._all_sessions = all_sessions
 
@@ -139,16 +144,7 @@ class ConversationReadings:
         values = {name: reading.value for name, reading in record.readings.items()}
         if any(abs(value - before.get(name, -1.0)) >= LEAST_CHANGE for name, value in values.items()):
             data = {"metrics": {name: round(value, 4) for name, value in values.items()}, "turn": record.counted}
-            context = self._context
-            await context.events.publish(
-                Event(
-                    f"{context.name}.metrics",
-                    data,
-                    session_id=SessionId(session_id),
-                    turn_id=missing[-1].id,
-                    at=context.clock.now(),
-                )
-            )
+            await self._telling.on_the_bus("metrics", data, SessionId(session_id), turn_id=missing[-1].id)
 
     async def _messages(self, session_id: SessionId, first_turn: int) -> Sequence[StoredMessage]:
         """Return the beginning of a conversation and everything from a turn on."""

@@ -9,14 +9,13 @@ import logging
 import re
 from collections.abc import AsyncIterator
 
-from iskra_sdk.event import Event
 from iskra_sdk.ids import SessionId, TurnId
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import AnswerBuilder, LLMChunk, LLMRequest, Usage
-from iskra_sdk.plugin_context import PluginContext
 from iskra_voices.answer_shape import is_only_code
 from iskra_voices.casting import Casting, Part
 from iskra_voices.mending import Judged, better, judge, mending_request
+from iskra_voices.telling import Telling
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +31,12 @@ class Speaking:
     """The interceptor of ``llm.stream``.
 
     Args:
-        context: The plugin's.
+        telling: Tells how answers were checked.
         casting: Prepares the calls.
     """
 
-    def __init__(self, context: PluginContext, casting: Casting) -> None:
-        self._context = context
+    def __init__(self, telling: Telling, casting: Casting) -> None:
+        self._telling = telling
         self._casting = casting
 
     async def stream(self, request: LLMRequest, proceed: Proceed) -> AsyncIterator[LLMChunk]:
@@ -153,18 +152,8 @@ class Speaking:
             "mended": final is not first,
             "broken_after": [check.name for check in final.broken],
         }
-        context = self._context
-        event = Event(
-            f"{context.name}.checked",
-            data,
-            session_id=SessionId(caller.session_id),
-            turn_id=TurnId(caller.turn_id),
-            at=context.clock.now(),
-        )
-        try:
-            await context.events.publish(event)
-        except Exception:  # an interceptor of the bus, a plugin on its way out: the answer matters more
-            logger.warning("event not published", extra={"event_type": event.type}, exc_info=True)
+        session_id, turn_id = SessionId(caller.session_id), TurnId(caller.turn_id)
+        await self._telling.on_the_bus("checked", data, session_id, turn_id=turn_id)
 
 
 async def _begun(proceed: Proceed, request: LLMRequest) -> AsyncIterator[LLMChunk]:

@@ -130,6 +130,7 @@ class Progress:
         if not session.rests:
             session.process.move(ProcessStatus.ACTIVE, self._clock.now(), "the conversation has rested")
             await self._engine.journal.record(session.process)
+            await self._telling.process("chaos_initiated", session.process)
 
     async def _complete(self, session: PerturbedSession) -> None:
         reason = "observed" if session.process.observed else "not observed"
