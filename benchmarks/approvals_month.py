@@ -230,6 +230,13 @@ class Context:
     approvals: Decided
     state: HarnessState
     name: str = "adaptive_approvals"
+    told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+
+    async def tell_session(
+        self, _session_id: object, event_type: str, data: Mapping[str, object], **_more: object
+    ) -> None:
+        """Keep what is told: type and data."""
+        self.told.append((event_type, data))
 
 
 async def simulate(profile: Profile, seed: int, settings: AdaptiveSettings) -> Month:

@@ -88,6 +88,30 @@ def test_the_sixth_page_offers_a_rule_and_the_seventh_is_written_without_a_quest
         assert len(person.asked) == 11
 
 
+def test_a_session_shows_what_was_offered_and_what_came_of_it(server: RunningServer) -> None:
+    with IskraClient(server.url, server.token) as client:
+        person = Person(client)
+        for number in range(5):
+            person.write(f"docs/page{number}.md")
+        person.accepts = True
+        person.write("docs/page5.md")
+        session = client.sessions.list(limit=1)[0]
+        log = []
+        for event in client.events(session):  # a moment after the decision the rule is told
+            log.append(event)
+            if event.type == "adaptive_approvals.rule_accepted":
+                break
+        types = [str(event.type) for event in log]
+        assert types.index("approval.requested") < types.index("adaptive_approvals.rule_offered")
+        assert types.index("approval.decided") < types.index("adaptive_approvals.rule_accepted")
+        (offer,) = [event for event in log if event.type == "adaptive_approvals.rule_offered"]
+        (rule,) = client.request("GET", "/api/v1/learned-rules/")["data"]
+        assert (offer.data["rule_id"], offer.data["tool"], offer.data["approvals"]) == (rule["id"], "write_file", 5)
+        assert "docs/**/*.md" in str(offer.data["calls"])
+        assert (offer.data["holds_days"], offer.turn_id) == (30, log[-1].turn_id)
+        assert log[-1].data["expires_at"] == rule["expires_at"]
+
+
 def test_a_rule_is_accepted_in_any_chat_client(server: RunningServer) -> None:
     with IskraClient(server.url, server.token) as client:
         person = Person(client)

@@ -52,7 +52,8 @@ def register_approval_advisors(context: PluginContext) -> Iterable[ApprovalAdvis
 
 @hookimpl
 def register_event_handlers(context: PluginContext) -> Iterable[EventHandler]:
-    return (EventHandler("approval.decided", _learner_of(context).learn),)
+    learner = _learner_of(context)
+    return (EventHandler("approval.requested", learner.offer), EventHandler("approval.decided", learner.learn))
 
 
 @hookimpl

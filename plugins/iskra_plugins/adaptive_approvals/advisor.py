@@ -8,6 +8,7 @@ from pydantic_core import from_json
 from iskra_plugins.adaptive_approvals.ledger import LearnedRule, Thresholds, UserLedger
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
 from iskra_plugins.adaptive_approvals.shapes import Shape, shape_of
+from iskra_plugins.adaptive_approvals.telling import RuleTelling
 from iskra_sdk import Advice, ApprovalAdvisor, Event, PluginContext, Risk, Verdict
 from iskra_sdk.approval import ApprovalRequest, CallFacts
 from iskra_sdk.ids import ApprovalId
@@ -34,6 +35,7 @@ class Learner(ApprovalAdvisor):
         )
         self._ledgers: dict[str, UserLedger] = {}
         self._writing = asyncio.Lock()
+        self._telling = RuleTelling(context)
 
     async def load(self) -> None:
         """Read what was learned before."""
@@ -72,17 +74,34 @@ class Learner(ApprovalAdvisor):
         shape = self._shape_to_learn(request)
         if shape is None:
             return
-        ledger = self.ledger(request.principal_id)
+        ledger, now = self.ledger(request.principal_id), self._context.clock.now()
+        before = ledger.rule_for(shape.id, now)
         if event.data["decision"] == "denied":
             ledger.rejected(shape.id, shape.text, request.tool, request.remark)
         else:
             ledger.approved(shape.id, shape.text, request.tool, self._thresholds)
-            now = self._context.clock.now()
             if event.data.get("remember") and request.offers_rule:
                 ledger.accept(shape.id, now, self._thresholds)
             elif str(request.risk) in self._silent and ledger.offers(shape.id, self._thresholds):
                 ledger.accept(shape.id, now, self._thresholds, is_silent=True)
         await self._write(request.principal_id)
+        after = ledger.rule_for(shape.id, now)
+        if after is not None and after != before:
+            await self._telling.accepted(request, shape, after)
+        elif after is None and before is not None:
+            await self._telling.revoked(request, shape)
+
+    async def offer(self, event: Event) -> None:
+        """Tell the session of a question that offers a rule."""
+        if not event.data.get("offers_rule"):
+            return
+        request = await self._context.approvals.get(SYSTEM, ApprovalId(str(event.data["approval_id"])))
+        if not request.rule.startswith(f"{self._context.name}:"):
+            return
+        shape = shape_of(request.tool, Risk(request.risk), from_json(request.arguments))
+        record = None if shape is None else self.ledger(request.principal_id).shapes.get(shape.id)
+        if shape is not None and record is not None:
+            await self._telling.offered(request, shape, record, self._thresholds.lifetime.days)
 
     def _shape_to_learn(self, request: ApprovalRequest) -> Shape | None:
         """Return the shape, unless the question came from elsewhere or somebody else answered it."""

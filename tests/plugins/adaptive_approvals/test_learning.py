@@ -17,6 +17,7 @@ from iskra_plugins.adaptive_approvals.ledger import MOST_SHAPES, Thresholds, Use
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
 from iskra_sdk import Advice, Event, Risk, Verdict
 from iskra_sdk.approval import CallFacts
+from iskra_sdk.errors import BusyError
 from iskra_sdk.testing import ManualClock, MemoryStore
 from iskra_sdk.testing.harness_context import HarnessState
 
@@ -100,6 +101,33 @@ async def test_an_accepted_rule_allows_says_why_and_expires(office: Office) -> N
     assert office.advice(user="boris") is None
     office.context.clock.set_now(office.context.clock.now() + timedelta(days=31))
     assert office.advice() is None  # and it must be earned anew
+
+
+async def test_the_session_is_told_of_a_rule_when_it_begins_and_when_a_refusal_takes_it_back(office: Office) -> None:
+    for _ in range(5):
+        await office.decide()
+    assert office.context.told == []
+    await office.decide(remember=True)
+    await office.decide()  # of a rule that holds already nothing is told
+    ((kind, accepted),) = office.context.told
+    assert kind == "adaptive_approvals.rule_accepted"
+    assert accepted["calls"] == office.learner.in_force("anna")[0].text
+    assert (accepted["expires_at"], accepted["silent"]) == ("2026-01-31T00:00:00+00:00", False)
+    await office.decide(approves=False)
+    await office.decide(approves=False)
+    assert [kind for kind, _ in office.context.told[1:]] == ["adaptive_approvals.rule_revoked"]
+    assert office.context.told[1][1]["rule_id"] == accepted["rule_id"]
+
+
+async def test_what_cannot_be_told_is_learned_all_the_same(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_arguments: object, **_more: object) -> None:
+        raise BusyError("Too many events.")
+
+    monkeypatch.setattr(office.context, "tell_session", busy)
+    for _ in range(5):
+        await office.decide()
+    await office.decide(remember=True)
+    assert len(office.learner.in_force("anna")) == 1
 
 
 async def test_remember_without_an_offer_accepts_nothing(office: Office) -> None:
