@@ -5,20 +5,15 @@ from typing import Any
 import pytest
 
 from iskra_sdk.errors import BadInputError
-from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal
-from iskra_sdk.session_store import CreateSession, Session
 from voices.stage import SESSION, Stage, module, stage
 
 ANNA = Principal("anna", permissions=frozenset({"sessions:*", "voices:use"}))
-_ID = SessionId(SESSION)
 
 
 async def _requests(given: Stage) -> tuple[Any, Any]:
     """Return the service, and the record of a session of Anna's."""
     context = given.harness.context
-    now = context.clock.now()
-    await given.harness.store.apply([CreateSession(Session(_ID, "anna", now, now))])
     service = context.service(module("iskra_sdk.voice_requests").VoiceRequests)
     assembly = module("iskra_voices")._assembly_of(context)
     record = await (await assembly.parts()).records.of(SESSION)
@@ -28,12 +23,12 @@ async def _requests(given: Stage) -> tuple[Any, Any]:
 async def test_a_request_holds_for_its_turns_and_is_taken_back() -> None:
     async with stage() as given:
         service, record = await _requests(given)
-        assert await service.ask_for(ANNA, _ID, "Сэм", turns=3) == ""
+        assert await service.ask_for(ANNA, SESSION, "Сэм", turns=3) == ""
         assert (record.standing.requested, record.standing.requested_turns) == ("sam", 3)
         assert "voices.voice_activated" in given.events
-        await service.take_back(_ID, "iskriv")
-        assert await service.ask_for(ANNA, _ID, "sam", turns=3) == ""
-        await service.take_back(_ID, "sam")
+        await service.take_back(SESSION, "iskriv")
+        assert await service.ask_for(ANNA, SESSION, "sam", turns=3) == ""
+        await service.take_back(SESSION, "sam")
         assert (record.standing.requested, record.standing.requested_turns) == ("", 0)
 
 
@@ -41,8 +36,8 @@ async def test_what_a_person_asked_for_stays() -> None:
     async with stage() as given:
         service, record = await _requests(given)
         record.standing = module("iskra_voices.choice").Standing(requested="kain", requested_turns=4)
-        assert "'kain' was asked for" in await service.ask_for(ANNA, _ID, "sam", turns=3)
-        await service.take_back(_ID, "sam")
+        assert "'kain' was asked for" in await service.ask_for(ANNA, SESSION, "sam", turns=3)
+        await service.take_back(SESSION, "sam")
         assert record.standing.requested == "kain"
 
 
@@ -50,4 +45,4 @@ async def test_a_voice_that_does_not_exist_is_refused() -> None:
     async with stage() as given:
         service, _ = await _requests(given)
         with pytest.raises(BadInputError):
-            await service.ask_for(ANNA, _ID, "nobody", turns=3)
+            await service.ask_for(ANNA, SESSION, "nobody", turns=3)
