@@ -13,6 +13,8 @@ from typing import Any
 SHIPPED = Path(__file__).parent / "shipped"
 """The experiments that come with the server."""
 
+_RESTS = 5
+"""Exit status of a scheduled run that was put off."""
 _STATUS: Mapping[str, int] = {"held": 0, "deviated": 1, "aborted": 3, "failed": 3, "invalid": 4}
 """Exit status by verdict; 2 is a wrong command line or a file that cannot be run."""
 
@@ -22,7 +24,8 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns:
         0 done, or the hypothesis held; 1 the system deviated; 2 a mistake in the command or the file; 3 the run was
-        aborted or failed; 4 the run says nothing, because the fault was never observed.
+        aborted or failed; 4 the run says nothing, because the fault was never observed; 5
+        a scheduled run was put off.
     """
     from iskra_sdk.errors import IskraError
 
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--allow", action="append", default=[], metavar="MODULE", help="a Python module it may call")
     run.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host it may send requests to")
     run.add_argument("--allow-processes", action="store_true", help="let it start programs on this machine")
+    run.add_argument("--scheduled", action="store_true", help="do not run while the server rests from the last one")
     run.set_defaults(run_command=_run)
 
     stop = commands.add_parser("stop", help="End all operations and faults of the server now, and lock it.")
@@ -79,6 +83,9 @@ def _run(parsed: argparse.Namespace) -> int:
     from iskra_sdk.errors import BadInputError
 
     path = _file(parsed.experiment)
+    if parsed.scheduled and (rests_until := _rests_until()):
+        print(f"Not run: the server rests until {rests_until}. Without `--scheduled` it runs at any time.")
+        return _RESTS
     given: dict[str, Any] = {}
     for pair in parsed.var:
         name, separator, value = pair.partition("=")
@@ -104,6 +111,15 @@ def _run(parsed: argparse.Namespace) -> int:
         print(locked if journal.own["experiments_locked"] else "The server could not be told.", file=sys.stderr)
     _tell_server(journal.document.get("experiment", {}).get("title", path.stem), journal)
     return _STATUS.get(journal.verdict, 3)
+
+
+def _rests_until() -> str:
+    """Return until when the server rests, or that it is stopped; empty where a scheduled experiment may run."""
+    from iskra_sdk.client import IskraClient
+
+    with IskraClient() as client:
+        rest: Any = client.request("GET", "/api/v1/monitor/rest")
+    return "" if rest["may_run"] else str(rest["rests_until"] or "the emergency stop is released")
 
 
 def _tell_server(title: str, journal: Any) -> None:

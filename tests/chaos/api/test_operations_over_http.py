@@ -222,3 +222,12 @@ def test_the_plant_is_for_operators_and_too_few_interventions_suggest_nothing(ho
         found = client.get("/monitor/plant", params={"tenant": "nobody"}).json()
         assert (found["status"], found["interventions"], found["suggested"]) == ("too_few", 0, None)
         assert found["in_use"] == {"proportional": 0.5, "integral": 0.18}
+
+
+def test_a_scheduled_experiment_is_put_off_while_the_server_rests(house: House) -> None:
+    with house.client() as client:
+        client.post("/monitor/experiments", json={"title": "t", "verdict": "held"}).raise_for_status()
+    (house.server.workspace / "later.json").write_text("{}")
+    done = house.server.iskra("chaos", "run", "later.json", "--scheduled")
+    assert (done.returncode, done.stdout[:32]) == (5, "Not run: the server rests until "), done.stderr
+    assert house.server.iskra("chaos", "run", "later.json").returncode == 2
