@@ -16,7 +16,7 @@ _JUDGED = frozenset({ProcessStatus.COMPLETED, ProcessStatus.ABORTED, ProcessStat
 _RESTS = (timedelta(hours=2), timedelta(hours=6), timedelta(hours=24), timedelta(days=3))
 
 
-class ExperimentResult(BaseModel, defer_build=True):
+class ExperimentResult(BaseModel):
     """What a runner reports of a finished experiment.
 
     Attributes:

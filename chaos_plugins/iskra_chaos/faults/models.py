@@ -75,6 +75,9 @@ class FaultRequest(FaultSpec):
         clearance: The signed token that lets it happen.
     """
 
+    # FastAPI warns of an alias of its own where it meets a body that is not built yet.
+    model_config = ConfigDict(defer_build=False)
+
     clearance: Annotated[str, Field(max_length=10_000)] = ""
 
 
