@@ -4,8 +4,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from iskra_chaos.figures import ExperimentResult
 from iskra_chaos.faults.models import FaultRequest
+from iskra_chaos.figures import ExperimentResult
 
 
 @pytest.mark.filterwarnings("error")
