@@ -4,26 +4,27 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSequence, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import cast
 
 from pydantic_core import to_json
 
 from iskra.agent_contexts import AgentContexts
 from iskra.call_repetition import CallRepetition
-from iskra.context_strategy import RecentMessages
+from iskra.model_answer import cleaned, recorded_answer
 from iskra.model_call_print import call_print
+from iskra.model_context import fitted_messages, system_message
+from iskra.open_question import OpenQuestion
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import LiveSession
 from iskra.tool_runner import ToolRunner
 from iskra.turn_journal import Journal
 from iskra.turn_services import TurnServices
 from iskra_sdk.agent import Agent
-from iskra_sdk.errors import BadInputError, TurnError
+from iskra_sdk.errors import TurnError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import MessageId, SessionId
-from iskra_sdk.llm import AnswerBuilder, Caller, LLMAnswer, LLMChunk, LLMRequest, Usage
+from iskra_sdk.llm import AnswerBuilder, Caller, LLMAnswer, LLMChunk, LLMRequest
 from iskra_sdk.message import Message, ToolCall, ToolResult, clean_text
 from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import (
@@ -49,8 +50,6 @@ logger = logging.getLogger(__name__)
 
 MOST_HANDOFFS = 8
 """Times one turn may be handed from agent to agent."""
-_FITTING_TIMEOUT = 60.0
-"""Seconds a context strategy may take; one that asks a model for a summary needs some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +57,6 @@ class _ModelText(TextDelta):
     """A piece of a model's answer in the conversation."""
 
     message_id: MessageId
-
-
-@dataclass(slots=True)
-class OpenQuestion:
-    """A question that waits for the user's answer."""
-
-    question: str
-    options: Sequence[str]
-    step: StepRecord
-    answer: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def choose(self, text: str) -> str:
-        """Return the option a text means, by number or wording; any text where there are no options.
-
-        Raises:
-            BadInputError: It means none of them.
-        """
-        text = clean_text(text).strip()
-        if not self.options:
-            return text
-        if text.rstrip(".)").isdecimal() and 1 <= int(text.rstrip(".)")) <= len(self.options):
-            return self.options[int(text.rstrip(".)")) - 1]
-        for option in self.options:
-            if option.casefold() == text.casefold():
-                return option
-        listing = ", ".join(f"{number}. {option}" for number, option in enumerate(self.options, 1))
-        raise BadInputError(f"{text!r} is none of the options.", mend=f"Answer with one of: {listing}.")
 
 
 class RunningTurn:
@@ -342,7 +314,7 @@ class RunningTurn:
         self, index: int, place: int, built: LLMAnswer, target: str, asked: Mapping[str, object]
     ) -> None:
         """Collect a model step; ``place`` 0 is outside the conversation."""
-        message = _clean(built.message)
+        message = cleaned(built.message)
         if place:
             message = message.with_id(self.message_id(place))
         answer = LLMAnswer(message, built.finish_reason, built.usage, built.reasoning, target)
@@ -380,7 +352,7 @@ class RunningTurn:
             system = f"{system}\n\n{RULE}\n\n{self._repetition.advice}".strip()
         if voice is not None:
             system = f"{voice.preamble}\n\n{system}"
-        fitted = await self._fitted(self.messages if messages is None else messages)
+        fitted = await fitted_messages(self.messages if messages is None else messages, self.catalog, self.services)
         offered = self.tools if tools is None else {name: self.tools[name] for name in tools if name in self.tools}
         from_client = self._options.get("parameters")
         asked = call_print(
@@ -391,7 +363,7 @@ class RunningTurn:
             parameters={**agent.parameters, **(parameters or {})},
         )
         request = LLMRequest(
-            messages=[_system_message(system), *fitted] if system else list(fitted),
+            messages=[system_message(system), *fitted] if system else list(fitted),
             model=agent.model if model is None else model,
             tools=[tool.spec for tool in offered.values()],
             parameters={
@@ -410,17 +382,6 @@ class RunningTurn:
             ),
         )
         return request, asked
-
-    async def _fitted(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return what of a conversation a model call gets; a strategy that fails is replaced by the kernel's own."""
-        strategy, plugin = self.services.choose_context_strategy(self.catalog)
-        try:
-            async with asyncio.timeout(_FITTING_TIMEOUT):
-                return await strategy.fit(messages, self.services.context_budget)
-        except Exception as exc:
-            self.services.record_failure(plugin, exc)
-            logger.warning("context strategy failed", extra={"strategy": strategy.name}, exc_info=exc)
-            return await RecentMessages().fit(messages, self.services.context_budget)
 
     # Tools, questions, handoffs --------------------------------------------------------------------------------------
 
@@ -510,47 +471,3 @@ class RunningTurn:
     def contexts(self) -> Mapping[str, object]:
         """The structured contexts as they stand."""
         return self._contexts.stored
-
-
-@lru_cache(maxsize=256)
-def _system_message(prompt: str) -> Message:
-    """Return the same object for the same prompt, so that it is encoded once."""
-    return Message.system(prompt)
-
-
-def recorded_answer(step: StepRecord) -> LLMAnswer:
-    """Return the answer that a model step recorded."""
-    data = step.data
-    usage = data.get("usage")
-    return LLMAnswer(
-        message=Message(cast("Mapping[str, object]", data["message"])),
-        finish_reason=str(data["finish_reason"]),
-        usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]) if isinstance(usage, Mapping) else None,
-        reasoning=str(data.get("reasoning") or ""),
-        target=str(data["target"]),
-    )
-
-
-def _clean(message: Message) -> Message:
-    """Return a model's message with text that databases and JSON parsers accept, and with distinct ids of calls."""
-    calls = message.tool_calls
-    text = clean_text(message.text)
-    ids = _distinct([call.id for call in calls])
-    if text == message.text and all(
-        call.id == known and "\0" not in call.arguments for call, known in zip(calls, ids, strict=True)
-    ):
-        return message
-    return Message.assistant(
-        text, [ToolCall(known, call.name, clean_text(call.arguments)) for call, known in zip(calls, ids, strict=True)]
-    )
-
-
-def _distinct(ids: Sequence[str]) -> list[str]:
-    """Return ids that each occur once: some models use one twice, or none."""
-    distinct: list[str] = []
-    for number, given in enumerate(ids, 1):
-        known = clean_text(given) or f"call_{number}"
-        while known in distinct:
-            known = f"{known}_{number}"
-        distinct.append(known)
-    return distinct

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from iskra.agent_contexts import AgentContexts
+from iskra.model_answer import recorded_answer
 from iskra.model_call_print import call_print, changed_parts
 from iskra.plugin_host.catalog import Catalog, Owned
-from iskra.running_turn import recorded_answer
 from iskra.tool_call import recorded_result
 from iskra.turn_services import TurnServices
 from iskra_sdk.agent import Agent
