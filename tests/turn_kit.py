@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from iskra.approvals import ApprovalPolicy, ApprovalService
-from iskra.context_strategy import RecentMessages
 from iskra.event_bus import InProcessEventBus
 from iskra.interceptors import Points
 from iskra.llm.router import LLMRouter
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import SessionLogs
 from iskra.settings import AliasSettings, ApprovalSettings, LimitSettings, LLMSettings
-from iskra.tool_choice import ToolChoice
-from iskra.turn_runner import TurnRunner
-from iskra.turn_services import TurnServices
+from iskra.turns.context_strategy import RecentMessages
+from iskra.turns.tool_choice import ToolChoice
+from iskra.turns.turn_runner import TurnRunner
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.agent import Agent
 from iskra_sdk.approval import ApprovalRule
 from iskra_sdk.clock import Clock, SystemClock

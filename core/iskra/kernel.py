@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from iskra.approvals import ApprovalPolicy, ApprovalService
-from iskra.context_strategy import RecentMessages
 from iskra.event_bus import InProcessEventBus
 from iskra.intercepted_clock import InterceptedClock
 from iskra.interceptors import Points
@@ -18,9 +17,10 @@ from iskra.plugin_host.catalog import Catalog
 from iskra.session_log import SessionLogs
 from iskra.session_store import open_store
 from iskra.settings import Settings
-from iskra.tool_choice import ToolChoice
-from iskra.turn_runner import TurnRunner
-from iskra.turn_services import TurnServices
+from iskra.turns.context_strategy import RecentMessages
+from iskra.turns.tool_choice import ToolChoice
+from iskra.turns.turn_runner import TurnRunner
+from iskra.turns.turn_services import TurnServices
 from iskra.usage_meter import UsageMeter
 from iskra_sdk.clock import Clock, SystemClock
 from iskra_sdk.context_strategy import ContextBudget, ContextStrategy

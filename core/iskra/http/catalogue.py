@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from iskra.http.exchange import Exchange
 from iskra.http.routing import JSONAnswer, needs
 from iskra.kernel import Kernel
-from iskra.model_ids import model_ids
+from iskra.turns.model_ids import model_ids
 from iskra_sdk.errors import UnknownModelError
 
 _STARTED = int(time.time())

@@ -184,7 +184,7 @@ async def test_calls_with_one_id_are_told_apart(store: SessionStore) -> None:
 async def test_a_tool_that_ignores_its_cancellation_is_left_to_itself(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iskra.tool_execution.CANCEL_GRACE", 0.05)
+    monkeypatch.setattr("iskra.turns.tool_execution.CANCEL_GRACE", 0.05)
     may_end = asyncio.Event()
 
     @tool(risk="read", timeout=0.05)

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from iskra.tool_plan import access_of
+from iskra.turns.tool_plan import access_of
 from iskra_sdk import Risk, ToolError
 from plugins.workspace.space import MakeSpace, Space
 

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
-from iskra.context_strategy import RecentMessages
 from iskra.plugin_host.catalog import Catalog
-from iskra.turn_services import TurnServices
+from iskra.turns.context_strategy import RecentMessages
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.message import Message
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ import inspect
 import logging
 from typing import TypeAlias
 
-from iskra.tool_call import ToolJob, bounded, failure
-from iskra.turn_services import TurnServices
+from iskra.turns.tool_call import ToolJob, bounded, failure
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.errors import IskraError, ToolError, ToolTimeoutError
 from iskra_sdk.message import ToolResult
 from iskra_sdk.tool import Tool, ToolContext, ToolInvocation

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from iskra.context_strategy import with_missing_results
 from iskra.plugin_host.catalog import Catalog
-from iskra.turn_services import TurnServices
+from iskra.turns.context_strategy import with_missing_results
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.context_strategy import estimated_tokens
 from iskra_sdk.ids import SessionId
 from iskra_sdk.message import Message

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iskra.tool_plan import Access, access_of
+from iskra.turns.tool_plan import Access, access_of
 from iskra_sdk.tool import Tool, tool
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iskra.context_strategy import RecentMessages, with_missing_results
+from iskra.turns.context_strategy import RecentMessages, with_missing_results
 from iskra_sdk.context_strategy import ContextBudget, estimated_tokens
 from iskra_sdk.message import Message, ToolCall
 

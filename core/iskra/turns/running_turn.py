@@ -9,17 +9,17 @@ from typing import cast
 
 from pydantic_core import to_json
 
-from iskra.agent_contexts import AgentContexts
-from iskra.call_repetition import CallRepetition
-from iskra.model_answer import cleaned, recorded_answer
-from iskra.model_call_print import call_print
-from iskra.model_context import fitted_messages, system_message
-from iskra.open_question import OpenQuestion
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.session_log import LiveSession
-from iskra.tool_runner import ToolRunner
-from iskra.turn_journal import Journal
-from iskra.turn_services import TurnServices
+from iskra.turns.agent_contexts import AgentContexts
+from iskra.turns.call_repetition import CallRepetition
+from iskra.turns.model_answer import cleaned, recorded_answer
+from iskra.turns.model_call_print import call_print
+from iskra.turns.model_context import fitted_messages, system_message
+from iskra.turns.open_question import OpenQuestion
+from iskra.turns.tool_runner import ToolRunner
+from iskra.turns.turn_journal import Journal
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.agent import Agent
 from iskra_sdk.errors import TurnError
 from iskra_sdk.event import Event, EventType

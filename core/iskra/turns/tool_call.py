@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from iskra.tool_plan import BARRIER, Access
+from iskra.turns.tool_plan import BARRIER, Access
 from iskra_sdk.approval import ApprovalRequest, ApprovalState
 from iskra_sdk.errors import IskraError, ToolDeniedError
 from iskra_sdk.event import Event, EventType

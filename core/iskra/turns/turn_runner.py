@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from iskra.context_view import view_context
-from iskra.conversations import Conversations
-from iskra.model_ids import DEFAULT_MODEL, ResolvedModel, resolve_model
 from iskra.plugin_host.catalog import Catalog
-from iskra.session_lane import LaneServices, Lease, SessionLane, started_event
 from iskra.session_log import RESERVATION, LiveSession
 from iskra.settings import LimitSettings
-from iskra.turn_journal import Journal
-from iskra.turn_replay import Replay, ReplayedTurn, replay
-from iskra.turn_services import TurnServices
+from iskra.turns.context_view import view_context
+from iskra.turns.conversations import Conversations
+from iskra.turns.model_ids import DEFAULT_MODEL, ResolvedModel, resolve_model
+from iskra.turns.session_lane import LaneServices, Lease, SessionLane, started_event
+from iskra.turns.turn_journal import Journal
+from iskra.turns.turn_replay import Replay, ReplayedTurn, replay
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.errors import (
     BadInputError,
     ConflictError,
@@ -450,7 +450,7 @@ class TurnRunner:
             await lane.park(catalog)
 
     async def view_context(self, principal: Principal, session_id: SessionId) -> Mapping[str, object]:
-        """Return what a session's agent would see with the next message; see :mod:`iskra.context_view`.
+        """Return what a session's agent would see with the next message; see :mod:`iskra.turns.context_view`.
 
         Raises:
             SessionNotFoundError: No such session for this principal.

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from iskra.context_strategy import with_missing_results
+from iskra.turns.context_strategy import with_missing_results
 from iskra_sdk.ids import SessionId
 from iskra_sdk.message import Message
 from iskra_sdk.principal import SYSTEM

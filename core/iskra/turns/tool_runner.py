@@ -15,11 +15,11 @@ from iskra.approvals.inspection import fingerprint_of, preview_of
 from iskra.approvals.provenance import untrusted_source
 from iskra.correlation import correlation_id
 from iskra.plugin_host.catalog import Catalog, Owned
-from iskra.tool_call import ToolJob, failure, recorded_result, refusal, refused, request_event
-from iskra.tool_execution import execute
-from iskra.tool_plan import access_of
-from iskra.turn_journal import Journal
-from iskra.turn_services import TurnServices
+from iskra.turns.tool_call import ToolJob, failure, recorded_result, refusal, refused, request_event
+from iskra.turns.tool_execution import execute
+from iskra.turns.tool_plan import access_of
+from iskra.turns.turn_journal import Journal
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.approval import (
     ApprovalRequest,
     ApprovalState,
@@ -96,8 +96,8 @@ class ToolRunner:
     """Runs tool calls for one turn.
 
     Every call's step is committed before the call is dispatched, and its outcome before the turn goes on. Calls that
-    use different resources run side by side (:mod:`iskra.tool_plan`); one that waits for a person holds up only those
-    that depend on it.
+    use different resources run side by side (:mod:`iskra.turns.tool_plan`); one that waits for a person holds up only
+    those that depend on it.
 
     Args:
         turn: The turn the calls belong to, which owns the runner.

@@ -9,12 +9,12 @@ from typing import cast
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from iskra.agent_contexts import AgentContexts
-from iskra.model_answer import recorded_answer
-from iskra.model_call_print import call_print, changed_parts
 from iskra.plugin_host.catalog import Catalog, Owned
-from iskra.tool_call import recorded_result
-from iskra.turn_services import TurnServices
+from iskra.turns.agent_contexts import AgentContexts
+from iskra.turns.model_answer import recorded_answer
+from iskra.turns.model_call_print import call_print, changed_parts
+from iskra.turns.tool_call import recorded_result
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.agent import Agent
 from iskra_sdk.approval import canonical_arguments
 from iskra_sdk.errors import TurnError

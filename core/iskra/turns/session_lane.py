@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from iskra.conversations import Conversations
-from iskra.model_ids import ResolvedModel
 from iskra.plugin_host.catalog import Catalog
-from iskra.running_turn import RunningTurn
 from iskra.session_log import LiveSession
-from iskra.turn_journal import Journal
-from iskra.turn_services import TurnServices
+from iskra.turns.conversations import Conversations
+from iskra.turns.model_ids import ResolvedModel
+from iskra.turns.running_turn import RunningTurn
+from iskra.turns.turn_journal import Journal
+from iskra.turns.turn_services import TurnServices
 from iskra_sdk.errors import ConflictError, IskraError, StoreError, TurnStateError
 from iskra_sdk.event import Event, EventType, Severity
 from iskra_sdk.ids import TurnId
