@@ -178,7 +178,7 @@ async def turn_kit(
     def lease() -> Iterator[LeaseOf]:
         yield LeaseOf(catalog)
 
-    turns = TurnRunner(services, lease, lambda: frozenset(aliases), limits or LimitSettings())
+    turns = TurnRunner(services, lease, frozenset(aliases), limits or LimitSettings())
     kit = TurnKit(store, model, bus, logs, approvals, turns, points, catalog, failures, usage)
     async with asyncio.TaskGroup() as group:
         watcher = group.create_task(approvals.watch_deadlines())

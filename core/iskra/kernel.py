@@ -99,7 +99,7 @@ class Kernel:
                 record_failure=plugins.record_failure,
                 limits=settings.limits,
             )
-            turns = TurnRunner(services, plugins.lease, lambda: frozenset(settings.aliases), settings.limits)
+            turns = TurnRunner(services, plugins.lease, frozenset(settings.aliases), settings.limits)
             facilities.llm = llm
             facilities.turns = turns
             facilities.logs = logs

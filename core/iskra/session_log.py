@@ -117,6 +117,8 @@ class LiveSession:
         buffer = self.buffer
         if not buffer or buffer[-1].seq <= seq:
             return ()
+        if len(buffer) > 1 and buffer[-2].seq == seq:
+            return buffer[-1:]  # a reader that keeps up
         return buffer[bisect_right(buffer, seq, key=lambda event: event.seq) :]
 
 

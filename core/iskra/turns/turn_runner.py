@@ -79,7 +79,7 @@ class TurnRunner:
     Args:
         services: What turns need of the kernel.
         lease: Holds the present catalog for a turn.
-        aliases: The router's aliases at the moment.
+        aliases: The router's aliases.
         limits: Bounds.
     """
 
@@ -87,7 +87,7 @@ class TurnRunner:
         self,
         services: TurnServices,
         lease: Callable[[], AbstractContextManager[Lease]],
-        aliases: Callable[[], frozenset[str]],
+        aliases: frozenset[str],
         limits: LimitSettings,
     ) -> None:
         self._services = services
@@ -115,7 +115,7 @@ class TurnRunner:
         Raises:
             UnknownModelError: Nobody does.
         """
-        return resolve_model(model, catalog, self._aliases())
+        return resolve_model(model, catalog, self._aliases)
 
     # Starting --------------------------------------------------------------------------------------------------------
 
