@@ -25,6 +25,7 @@ from iskra_chaos.processes.ethics_monitor import EthicsMonitor
 from iskra_chaos.processes.experiment_lock import ExperimentLock
 from iskra_chaos.processes.in_force import InForce
 from iskra_chaos.processes.journal import ProcessJournal
+from iskra_chaos.processes.judging import ModelJudge
 from iskra_chaos.processes.measuring import Measuring, Service
 from iskra_chaos.processes.owner_limits import OwnerLimits
 from iskra_chaos.processes.perturbed_session import PerturbedSession
@@ -101,6 +102,7 @@ class ChaosParts:
             journal=self.journal,
             telling=self.telling,
             environment=self.settings.environment,
+            judge=ModelJudge(self.context.llm, self.settings.ethics_judge),
             cooldown=lambda session_id: self.stabilising.turns_of_cooldown(session_id),
         )
 

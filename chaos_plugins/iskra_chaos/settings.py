@@ -38,6 +38,12 @@ class ChaosSettings(BaseModel):
     second_factor: bool = Field(
         default=False, description="Faults, calibration and stopping everything need the claim `mfa`."
     )
+    ethics_judge: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Alias of a language model that is asked about operations from level 2 on that the rules approve; "
+        "it can only object.",
+    )
     min_p: bool = Field(
         default=False,
         description="The models know the parameter `min_p`; without it no answer is drawn above temperature 1.",

@@ -67,6 +67,7 @@ class Review(_Part):
         expires_at: After this no clearance is issued for it.
         suggested_voice: Who should speak instead of the operation.
         help: Where a person in need finds help.
+        judge: Whether a language model was asked, too, and what it said; ``silent`` if it did not answer.
     """
 
     approved: bool
@@ -79,6 +80,7 @@ class Review(_Part):
     operation_hash: str
     suggested_voice: str | None = None
     help: list[str] = Field(default_factory=list)
+    judge: Literal["not_asked", "silent", "no_objection", "objected"] = "not_asked"
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:

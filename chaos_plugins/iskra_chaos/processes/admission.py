@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from iskra_chaos.ethics import Audit, Clearances, Operation, Review, Rules, SessionFacts, audit, review
+from iskra_chaos.ethics import Audit, Clearances, Operation, Review, Rules, SessionFacts, audit, review, tightened
 from iskra_chaos.ethics.operation import Environment
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_chaos.processes.journal import ProcessJournal
+from iskra_chaos.processes.judging import ModelJudge
 from iskra_chaos.processes.process import ChaosProcess, EthicalApproval, ProcessStatus
 from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.telling import Telling
@@ -17,6 +18,12 @@ from iskra_sdk.clock import Clock
 from iskra_sdk.errors import ConflictError
 from iskra_sdk.event import Severity
 
+_ABOUT_JUDGE = {
+    "not_asked": "",
+    "silent": "; the model judge did not answer",
+    "no_objection": "; the model judge does not object",
+    "objected": "; the model judge objects",
+}
 _SAID = 8  # latest messages that are searched for a crisis
 _READ = 600  # characters of each that the rules read
 
@@ -32,6 +39,7 @@ class Admission:
         journal: Keeps processes that were refused, too.
         telling: Publishes refusals.
         environment: Where this server runs.
+        judge: Asks a language model about what the rules approve.
         cooldown: In how many turns operations may start again in a session.
     """
 
@@ -45,6 +53,7 @@ class Admission:
         journal: ProcessJournal,
         telling: Telling,
         environment: Environment,
+        judge: ModelJudge,
         cooldown: Callable[[str], int] = lambda session_id: 0,
     ) -> None:
         self._clock = clock
@@ -54,6 +63,7 @@ class Admission:
         self._journal = journal
         self._telling = telling
         self._environment = environment
+        self._judge = judge
         self._cooldown = cooldown
 
     def facts(
@@ -95,16 +105,16 @@ class Admission:
             ConflictError: The conversation cools down.
         """
         audited = await asyncio.to_thread(self._audited, asked, conversation, accept_modifications=accept_modifications)
-        final = audited.final
+        final = await self._judged(audited, conversation)
         process.ethical_approvals.append(
             EthicalApproval(
                 approved=final.approved,
                 decision=final.decision,
-                approved_by=f"rules {final.rules_version} ({', '.join(final.reviewers)})",
+                approved_by=f"rules {final.rules_version} ({', '.join(final.reviewers)}){_ABOUT_JUDGE[final.judge]}",
                 violations=[violation.rule for violation in final.violations],
                 concerns=[violation.message for violation in final.violations],
                 modifications_applied=[part.reason for part in audited.first.suggested_modifications]
-                if audited.first is not final
+                if audited.first is not audited.final
                 else [],
                 at=self._clock.now(),
             )
@@ -121,6 +131,13 @@ class Admission:
         token = self._clearances.issue(audited.operation, final)
         self._clearances.redeem(token, audited.operation)
         return audited.operation
+
+    async def _judged(self, audited: Audit, conversation: Conversation) -> Review:
+        """Return the review that counts, with what the model judge says to an approved operation."""
+        if not audited.final.approved:
+            return audited.final
+        judgement = await self._judge.judgement(audited.operation, conversation.language)
+        return tightened(audited.final, judgement.violations).model_copy(update={"judge": judgement.state})
 
     async def _refused(self, process: ChaosProcess, final: Review) -> None:
         rules = [violation.rule for violation in final.violations]
