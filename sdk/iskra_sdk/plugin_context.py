@@ -227,7 +227,8 @@ class PluginContext(Protocol):
         handlers get it; do not publish it yourself. It works while a turn of the session is under way and when nobody
         has the session open. A caller who is cancelled loses the answer and not the event. After a crash a turn runs
         again, and what a plugin tells in it may be told again. A plugin may tell 500 events in one session at once,
-        and 10 a second in the long run.
+        and 10 a second in the long run. An interceptor of ``store.write`` must not tell the session whose write it
+        wraps: each would wait for the other until this gives up after ten seconds.
 
         Say that the tide has turned, where somebody talks about it::
 
