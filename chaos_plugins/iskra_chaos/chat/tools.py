@@ -8,6 +8,7 @@ from pydantic import Field
 from iskra_chaos.chat.refusals import refusal
 from iskra_chaos.ethics import EthicsRefusedError
 from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.operations.stop_rules import WENT_BACK
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
@@ -68,11 +69,7 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
             words: The user's own words.
         """
         speaks_russian = language_of(words) == "ru"
-        undone = (ProcessStatus.ROLLED_BACK, ProcessStatus.REJECTED)
-        latest = next(
-            (each for each in reversed(engine().journal.of_session(context.session_id)) if each.status not in undone),
-            None,
-        )
+        latest = next(filter(_may_be_taken_back, reversed(engine().journal.of_session(context.session_id))), None)
         if latest is None:
             return "Возвращать нечего: ничего не менялось." if speaks_russian else "There is nothing to take back."
         await engine().roll_back(latest, "taken back by the user")
@@ -98,6 +95,13 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         return "noted"
 
     return (perturb, show_perturbations, take_back_perturbation, welcome_perturbations)
+
+
+def _may_be_taken_back(process: ChaosProcess) -> bool:
+    """Tell whether an operation may be the one that is meant: also one that the same words ended a moment ago."""
+    if process.status is ProcessStatus.ROLLED_BACK:
+        return process.history[-1].reason == WENT_BACK
+    return process.status is not ProcessStatus.REJECTED
 
 
 def _when(engine: ChaosEngine, process: ChaosProcess, speaks_russian: bool) -> str:

@@ -63,6 +63,19 @@ _VIEWS: tuple[dict[Language, str], ...] = (
     {"en": "an expert of a neighbouring field", "ru": "специалиста из соседней области"},
 )
 
+_MANNERS: tuple[dict[Language, str], ...] = (
+    {"en": "short and dry", "ru": "коротко и сухо"},
+    {"en": "as a story with one person in it", "ru": "как историю с одним героем"},
+    {"en": "as a conversation of two who disagree", "ru": "как разговор двоих, которые не согласны"},
+    {"en": "warm and plain, without terms of the trade", "ru": "тепло и просто, без терминов"},
+    {"en": "as a note to oneself", "ru": "как заметку самому себе"},
+)
+
+
+def manner(language: Language, seed: int) -> str:
+    """Return the manner of speaking that a seed draws."""
+    return _MANNERS[pick(seed, "manner", len(_MANNERS))][language]
+
 
 def card(language: Language, seed: int, number: int = 0) -> str:
     """Return the card that a seed draws; other numbers draw other cards until the deck is through."""

@@ -1,9 +1,12 @@
-"""pattern_break: find what repeats (phrases, the format, whole answers, tool calls) and forbid it for a while."""
+"""pattern_break: find what repeats (phrases, the format, whole answers, tool calls) and forbid it for a while.
+
+What repeats gives way to another form and another manner of speaking."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 
+from iskra_chaos.operations.cards import manner
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_metrics.text import char_ngrams, cosine, sentences, stems, words
@@ -46,6 +49,12 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         other_en = {"list": "running text without lists", "prose": "a short numbered list"}[format_now]
         lines.append(f"Ответь {other}." if speaks_russian else f"Answer in {other_en}.")
         changes.append(f"Другая форма ответа: {other}" if speaks_russian else f"Another form of answer: {other_en}")
+    if repeated or replaced:
+        other_manner = manner(conversation.language, seed)
+        lines.append(
+            f"Говори иначе: {other_manner}." if speaks_russian else f"Speak in another manner: {other_manner}."
+        )
+        changes.append(f"Другая манера: {other_manner}" if speaks_russian else f"Another manner: {other_manner}")
     if replaced:
         count = len(replaced)
         lines.append(

@@ -44,7 +44,8 @@ class SamplerShift:
         if self.frequency_penalty is not None:
             shifted["frequency_penalty"] = round(self.frequency_penalty, 3)
         if has_min_p and base + self.warmer > 1.0:
-            shifted["min_p"] = _MIN_P
+            own = parameters.get("min_p")
+            shifted["min_p"] = max(_MIN_P, own) if isinstance(own, int | float) else _MIN_P
         return shifted
 
 

@@ -13,6 +13,7 @@ from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.streams import closed_at_end
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMRequest, Usage
+from iskra_sdk.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +86,11 @@ class Branching:
         for answer in answers:
             usage = usage + (answer.usage or Usage()) if answer is not None else usage
         asked = replace(session.conversation, messages=[m for m in request.messages if m.role != "system"])
-        shown = [message.text for message in request.messages] if may_be_warmer(request) else None
+        is_warmer = may_be_warmer(request)
         try:
-            text, reason, record = await asyncio.to_thread(_chosen, branches, answers, asked, shown)
+            text, reason, record = await asyncio.to_thread(
+                _chosen, branches, answers, asked, request.messages, is_warmer
+            )
         except Exception:
             logger.exception("judging branches failed", extra={"process_id": session.process.id})
             text, reason, record = base.text, base.finish_reason, []
@@ -152,16 +155,25 @@ def _chosen(
     branches: Sequence[Branch],
     answers: Sequence[Whole | None],
     conversation: Conversation,
-    shown: Sequence[str] | None,
+    request: Sequence[Message],
+    is_warmer: bool,
 ) -> tuple[str, str | None, list[dict[str, Any]]]:
-    """Settle on a branch; one that a warmer sampler drew (``shown`` is what it saw) brings no numbers or code."""
-    from iskra_chaos.operations.exactness import inexact_parts  # heavy patterns; this runs in a thread
+    """Settle on a branch that keeps what was asked for; the base branch where no other does.
+
+    One that a warmer sampler drew brings no numbers or code of its own.
+    """
+    from iskra_chaos.operations.answer_check import failed_checks  # heavy patterns; this runs in a thread
+
+    def keeps(branch: Branch, answer: Whole) -> bool:
+        if branch.sampler is None:
+            return True
+        text, reason = answer.text[:_JUDGED], answer.finish_reason or "stop"
+        return not failed_checks(request, text, reason, is_warmer=is_warmer)
 
     whole = {
         branch.name: answer
         for branch, answer in zip(branches, answers, strict=True)
-        if answer is not None
-        and (branch.sampler is None or shown is None or not inexact_parts(answer.text[:_JUDGED], shown))
+        if answer is not None and keeps(branch, answer)
     }
     outcomes = [
         quantum_flux.judged(branch, whole[branch.name].text[:_JUDGED], conversation)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from iskra_chaos.ethics import Operation
+from iskra_chaos.operations.stop_rules import WENT_BACK, asks_to_go_back
 from iskra_chaos.processes.admission import Admission
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.perturbed_session import PerturbedSession
@@ -49,6 +50,9 @@ class EthicsMonitor:
         session = self._engine.in_force.held(session_id)
         if session is not None:
             session.hear([Message.user(text)])
+            if session.process.type == "pattern_break" and asks_to_go_back(text):
+                await self._engine.roll_back(session.process, WENT_BACK)
+                return
             await self.look_at(session)
 
     async def _remember(self, session_id: str, left: int) -> None:

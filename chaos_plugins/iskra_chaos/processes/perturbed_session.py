@@ -34,6 +34,7 @@ class PerturbedSession:
         notice_shown: The user has been told.
         turns_seen: Turns that were counted.
         answers: Answers of turns that are not over.
+        linked: New concepts that the latest answer links to two inputs.
         measured: Answers that the process's metrics are the mean of.
         circle: The tool calls of the turn that ``circle_turn`` names.
     """
@@ -48,6 +49,7 @@ class PerturbedSession:
     notice_shown: bool = False
     turns_seen: set[str] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
+    linked: tuple[str, ...] = ()
     measured: int = 0
     circle: Circle | None = None
     circle_turn: str = ""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.effect import Effect, effect_of
 from iskra_chaos.operations.intensity import level_of
+from iskra_chaos.operations.stop_rules import brings_nothing_more, loses_the_task
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
@@ -54,6 +56,7 @@ class Progress:
         self._engine.in_force.renew(session)
         measure = partial(effect_of, process.type, session.perturbation, session.conversation, left_out=left_out)
         effect = await asyncio.to_thread(measure, answer[:_MEASURED])
+        session.linked = tuple(effect.emergence_indicators)
         _count(session, effect)
         if effect.emergence_indicators:
             await self._telling.process("emergence_occurred", process, indicators=len(effect.emergence_indicators))
@@ -110,7 +113,10 @@ class Progress:
         if turn_id not in session.answers or turn_id in session.turns_seen:
             return
         session.turns_seen.add(turn_id)
-        session.hear([Message.assistant(session.answers.pop(turn_id))])
+        answer, before = session.answers.pop(turn_id), session.conversation
+        session.hear([Message.assistant(answer)])
+        if process.status is ProcessStatus.ACTIVE and await self._stops(session, before, answer):
+            return
         if process.status is ProcessStatus.STABILIZING:
             await self._complete(session)
             return
@@ -123,6 +129,27 @@ class Progress:
             await self._complete(session)
         else:
             await self._engine.journal.record(process)
+
+    async def _stops(self, session: PerturbedSession, before: Conversation, answer: str) -> bool:
+        """End an operation that does harm or no good, and tell whether it was ended."""
+        process = session.process
+        if process.type == "pattern_break" and await asyncio.to_thread(loses_the_task, before, answer[:_MEASURED]):
+            return await self._engine.end(session, ProcessStatus.ROLLED_BACK, "an answer lost the task")
+        if process.type == "emergent_stimulation" and (session.turns_left > 1 or session.measured > 1):
+            why = await self._brings_nothing_more(session)
+            if why:
+                return await self._engine.end(session, ProcessStatus.ABORTED, why)
+        return False
+
+    async def _brings_nothing_more(self, session: PerturbedSession) -> str:
+        process = session.process
+        try:
+            now = (await self._engine.measuring.readings(process.session_id)).get("staleness")
+        except Exception:
+            logger.info("session was not measured", extra={"process_id": process.id}, exc_info=True)
+            now = None
+        before = process.metrics_before.get("staleness")
+        return brings_nothing_more(session.linked, answers=session.measured, before=before, now=now)
 
     async def _rest(self, session: PerturbedSession) -> None:
         session.rests -= 1
