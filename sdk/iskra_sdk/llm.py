@@ -61,6 +61,8 @@ class Caller:
     Attributes:
         is_answer: The call continues the conversation; side calls, such as the choice of an agent, do not.
         voice: In whose manner the turn answers; side calls have none.
+        labels: Those that the client gave the request, e.g. to take part in an experiment. Anybody may give any, so
+            nothing is permitted because of one; they are never sent to a provider's upstream.
     """
 
     principal_id: str = ""
@@ -69,6 +71,7 @@ class Caller:
     turn_id: str = ""
     voice: str = ""
     is_answer: bool = False
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

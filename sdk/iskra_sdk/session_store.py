@@ -83,6 +83,12 @@ class TurnRecord:
     error: Mapping[str, object] | None = None
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """Labels that the client gave the request; see :class:`~iskra_sdk.llm.Caller`."""
+        given = self.options.get("labels")
+        return frozenset(map(str, given)) if isinstance(given, list) else frozenset()
+
 
 class StepKind(StrEnum):
     """What a step of a turn's journal records."""

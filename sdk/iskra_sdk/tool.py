@@ -43,6 +43,7 @@ class ToolContext:
     Attributes:
         principal: On whose behalf the call runs.
         effect_id: Stable through crashes: a service that takes an idempotency key should get this one.
+        labels: Those of the request that began the turn; see :class:`~iskra_sdk.llm.Caller`.
         progress: Tells people who watch, e.g. ``await context.progress("3 of 10 files")``; the model never sees it.
     """
 
@@ -53,6 +54,7 @@ class ToolContext:
     effect_id: EffectId = EffectId("")
     progress: Callable[[str], Awaitable[None]] = _ignore_progress
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("iskra.tool"))
+    labels: frozenset[str] = frozenset()
 
 
 ToolFunction = Callable[..., Any]

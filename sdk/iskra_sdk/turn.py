@@ -63,6 +63,8 @@ class Turn(Protocol):
     """Name of the agent that runs now."""
     voice: str
     """Name of the voice that answers are given in; empty without one."""
+    labels: frozenset[str]
+    """Labels that the client gave the request; see :class:`~iskra_sdk.llm.Caller`."""
     input: Message
     """The user's message that began the turn."""
     messages: MutableSequence[Message]

@@ -117,18 +117,18 @@ class Arms(_Block):
     """How the load is split into requests that meet the faults and requests that do not.
 
     Attributes:
-        by: Whole sessions, chosen by their hash, or single requests in turn. The latter needs a service that hands the
-            header on to the point of the fault.
+        by: Whole sessions, chosen by their hash, or single requests in turn. Of a labelled request our server's faults
+            meet model calls, tools, the store and caches within its turn; events and WebSockets know sessions alone.
         share: Part of the experiment arm, strictly between 0 and 1.
         label: What the requests of the experiment arm carry.
-        header: The header that carries it.
+        header: The header that carries it, for ``http``; another service may expect another one.
         seed: Another seed chooses other sessions.
     """
 
     by: Literal["session", "request"] = "session"
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     label: str = "experiment"
-    header: str = "X-Iskra-Chaos-Label"
+    header: str = "X-Iskra-Labels"
     seed: int = 0
 
 

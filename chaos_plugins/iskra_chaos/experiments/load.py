@@ -185,7 +185,7 @@ class LoadRun:
         try:
             async with asyncio.timeout(self._load.timeout):
                 if self._load.kind == "chat":
-                    answer = await self._ask(variables, session)
+                    answer = await self._ask(variables, session, arm)
                 else:
                     answer = await self._send(http, variables, arm)
             failure = await self._judge(answer, variables)
@@ -202,9 +202,12 @@ class LoadRun:
         if on_sample is not None:
             on_sample(arm, bool(failure))
 
-    async def _ask(self, variables: Variables, session: str) -> dict[str, Any]:
+    async def _ask(self, variables: Variables, session: str, arm: Arm) -> dict[str, Any]:
         model: str | None = variables.fill(self._load.model)
-        text = await self._client.ask(str(variables.fill(self._load.text)), session, model)
+        split = self._split
+        is_labelled = split is not None and split.by == "request" and arm == "experiment"
+        options = {"labels": [split.label]} if split is not None and is_labelled else None
+        text = await self._client.ask(str(variables.fill(self._load.text)), session, model, options=options)
         return {"status": 200, "headers": {}, "body": text}
 
     async def _send(self, http: httpx.AsyncClient, variables: Variables, arm: Arm) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from iskra_sdk.tool import Risk, ToolInvocation
 from iskra_sdk.turn import Turn
 
 _session: ContextVar[str] = ContextVar("iskra_chaos_session", default="")
+_labels: ContextVar[frozenset[str]] = ContextVar("iskra_chaos_labels", default=frozenset())
 _invocation: ContextVar[ToolInvocation | None] = ContextVar("iskra_chaos_invocation", default=None)
 
 _SPARED_READS = frozenset({"credential"})
@@ -38,27 +39,29 @@ def current_invocation() -> ToolInvocation | None:
 
 async def remember_turn(turn: Turn, proceed: Proceed) -> None:
     """Wrap a turn, so that what it reads can be told to be its own."""
-    token = _session.set(turn.session_id)
+    token, labelled = _session.set(turn.session_id), _labels.set(turn.labels)
     try:
         await proceed(turn)
     finally:
         _session.reset(token)
+        _labels.reset(labelled)
 
 
 async def remember_call(invocation: ToolInvocation, proceed: Proceed) -> ToolResult:
     """Wrap a tool call; it stays remembered in its task, because its result passes a point of its own afterwards."""
     _session.set(invocation.context.session_id)
+    _labels.set(invocation.context.labels)
     _invocation.set(invocation)
     result: ToolResult = await proceed(invocation)
     return result
 
 
 def _of_model_call(request: LLMRequest) -> Passage:
-    return Passage(request.caller.session_id)
+    return Passage(request.caller.session_id, labels=request.caller.labels)
 
 
 def _of_tool_call(invocation: ToolInvocation) -> Passage:
-    return Passage(invocation.context.session_id, invocation.tool.risk is not Risk.READ)
+    return Passage(invocation.context.session_id, invocation.tool.risk is not Risk.READ, invocation.context.labels)
 
 
 def _of_tool_result(_result: ToolResult) -> Passage | None:
@@ -71,7 +74,7 @@ def _of_event(event: Event) -> Passage | None:
 
 
 def _of_read(name: str) -> Passage | None:
-    return None if name in _SPARED_READS else Passage(_session.get())
+    return None if name in _SPARED_READS else Passage(_session.get(), labels=_labels.get())
 
 
 def _of_write(changes: Sequence[Change]) -> Passage | None:
@@ -80,7 +83,7 @@ def _of_write(changes: Sequence[Change]) -> Passage | None:
         if isinstance(change, _SPARED_CHANGES):
             return None
         session = session or _session_of(change)
-    return Passage(session or _session.get())
+    return Passage(session or _session.get(), labels=_labels.get())
 
 
 def _session_of(change: Change) -> str:
@@ -95,7 +98,7 @@ def _session_of(change: Change) -> str:
 
 
 def _of_cache(_key: str) -> Passage:
-    return Passage(_session.get())
+    return Passage(_session.get(), labels=_labels.get())
 
 
 def _of_socket(message: bytes) -> Passage:

@@ -33,10 +33,12 @@ class Passage:
     Attributes:
         session: Whose call it is; empty if it belongs to none, or it cannot be told.
         has_effect: The call may change the world outside.
+        labels: Those of the request that the call belongs to, where it can be told.
     """
 
     session: str
     has_effect: bool = False
+    labels: frozenset[str] = frozenset()
 
 
 class Fault:
@@ -90,7 +92,7 @@ class Fault:
         with self._lock:
             passing = self._passing
             self._passing += not session
-        if not self.radius.reaches(session, passing):
+        if not self.radius.reaches(session, passing, passage.labels):
             return None
         with self._lock:
             index = self._call_indexes.get(session, 0)
@@ -115,7 +117,9 @@ class Fault:
 
     def may_watch(self, passage: Passage) -> bool:
         """Whether the results of a call that was not hit may be kept, to be replayed later."""
-        return not passage.has_effect and bool(passage.session) and self.radius.reaches(passage.session, 0)
+        return (
+            not passage.has_effect and bool(passage.session) and self.radius.reaches(passage.session, 0, passage.labels)
+        )
 
 
 class Shot:

@@ -64,7 +64,7 @@ class Scope:
     Attributes:
         sessions: Only these; all if empty.
         share: The share of them that is reached, chosen by a hash of the session, in (0, 1].
-        label: Only sessions with this label; any if empty.
+        label: Only sessions, or single requests, with this label; any if empty.
     """
 
     sessions: frozenset[str] = frozenset()
@@ -89,17 +89,18 @@ class BlastRadius:
     share: float
     needs_sandbox: bool = False
 
-    def reaches(self, session: str, passing: int) -> bool:
+    def reaches(self, session: str, passing: int, labels: Collection[str] = ()) -> bool:
         """Return whether a call may be touched.
 
         Args:
             session: Whose call it is.
             passing: Number of the call among those of no session; only they are told apart by it.
+            labels: Of its request; they count beside those of the session.
         """
         scope = self.scope
         if (scope.sessions and session not in scope.sessions) or _asked(self.facts.is_sensitive, session, True):
             return False
-        if scope.label and not _is_labelled(self.facts, session, scope.label):
+        if scope.label and scope.label not in labels and not _is_labelled(self.facts, session, scope.label):
             return False
         if self.needs_sandbox and not _asked(self.facts.is_sandbox, session, False):
             return False

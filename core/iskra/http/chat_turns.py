@@ -13,6 +13,7 @@ from iskra.http.chat_wire import NO_USAGE, ChunkWriter, bad, completion, wants_s
 from iskra.http.client_watch import ClientWatch, WatchedClient
 from iskra.http.exchange import JSON, Exchange
 from iskra.http.problems import Header, openai_error
+from iskra.http.request_labels import with_labels
 from iskra.http.sse import DONE, EventStream, encode_data
 from iskra.http.transcripts import Transcript, find_session, remember, text_of
 from iskra.http.turn_answer import PARAGRAPH, Piece, PieceKind, TurnAnswer, turn_events
@@ -113,10 +114,13 @@ class ChatTurns:
             session_id,
             text,
             model=model,
-            options={
-                "wire": "chat.completions",
-                "parameters": {name: value for name, value in body.items() if name not in _NOT_PARAMETERS},
-            },
+            options=with_labels(
+                exchange,
+                {
+                    "wire": "chat.completions",
+                    "parameters": {name: value for name, value in body.items() if name not in _NOT_PARAMETERS},
+                },
+            ),
             idempotency_key=exchange.header(b"idempotency-key"),
             history=_history(messages[:-1]) if session_id is None else (),
         )

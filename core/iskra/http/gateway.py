@@ -14,6 +14,7 @@ from iskra.http.chat_wire import NO_USAGE, ChunkWriter, completion, completion_i
 from iskra.http.client_watch import ClientWatch, WatchedClient
 from iskra.http.exchange import Exchange
 from iskra.http.problems import openai_error, unexpected
+from iskra.http.request_labels import request_labels
 from iskra.http.sse import DONE, EventStream, encode_data
 from iskra.llm import LLMRouter
 from iskra.plugin_host import PluginHost
@@ -59,7 +60,7 @@ class Gateway:
             model=alias or model[len(PREFIX) :],
             tools=tools if isinstance(tools, list) else (),
             parameters={name: value for name, value in body.items() if name not in _NOT_PARAMETERS},
-            caller=Caller(principal_id=exchange.principal.id),
+            caller=Caller(principal_id=exchange.principal.id, labels=request_labels(exchange)),
         )
         with self._plugins.lease() as lease:
             providers = lease.catalog.providers

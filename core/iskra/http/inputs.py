@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from iskra.http.request_labels import Labels
 from iskra_sdk.errors import BadInputError
 from iskra_sdk.message import clean_text
 
@@ -74,6 +75,8 @@ class TurnOptions(Input):
 
     parameters: JSONObject = Field(default_factory=dict)
     """Model parameters under OpenAI's names."""
+    labels: Labels = Field(default_factory=list)
+    """Of this turn, e.g. to take part in an experiment."""
 
 
 class TurnInput(Input):
@@ -86,7 +89,10 @@ class TurnInput(Input):
     @property
     def turn_options(self) -> dict[str, object]:
         """The options as they are stored."""
-        return {"wire": "native", **(self.options.model_dump() if self.options is not None else {})}
+        given = self.options.model_dump() if self.options is not None else {}
+        if not given.get("labels"):
+            given.pop("labels", None)
+        return {"wire": "native", **given}
 
 
 class AnswerInput(Input):

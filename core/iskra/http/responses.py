@@ -13,6 +13,7 @@ from iskra.http.chat_wire import bad, model_of, wants_stream
 from iskra.http.client_watch import ClientWatch, WatchedClient
 from iskra.http.exchange import Exchange
 from iskra.http.problems import openai_error
+from iskra.http.request_labels import with_labels
 from iskra.http.response_events import Numbered, ResponseEvents, ResponseFacts, SegmentId
 from iskra.http.sse import EventStream, encode_named
 from iskra.http.transcripts import text_of
@@ -63,7 +64,7 @@ class Responses:
                 "tools",
                 mend="Leave `tools` out, or use /v1/chat/completions with a model `llm:…`.",
             )
-        events = await self._begin(exchange.principal, body, _read_input(body.get("input")))
+        events = await self._begin(exchange, body, _read_input(body.get("input")))
         if body.get("background") is True and not is_stream:
             await exchange.respond_json(events.document())
         elif is_stream:
@@ -71,8 +72,8 @@ class Responses:
         else:
             await self._wait(exchange, events)
 
-    async def _begin(self, principal: Principal, body: Mapping[str, Any], given: _Input) -> ResponseEvents:
-        kernel = self._kernel
+    async def _begin(self, exchange: Exchange, body: Mapping[str, Any], given: _Input) -> ResponseEvents:
+        kernel, principal = self._kernel, exchange.principal
         previous_id = body.get("previous_response_id")
         instructions = body.get("instructions")
         metadata = body.get("metadata")
@@ -118,10 +119,13 @@ class Responses:
             session_id,
             given.text,
             model=model_of(body),
-            options={
-                "wire": "responses",
-                "parameters": {_PARAMETERS[name]: body[name] for name in _PARAMETERS if body.get(name) is not None},
-            },
+            options=with_labels(
+                exchange,
+                {
+                    "wire": "responses",
+                    "parameters": {_PARAMETERS[name]: body[name] for name in _PARAMETERS if body.get(name) is not None},
+                },
+            ),
             history=history if session_id is None else (),
         )
         return ResponseEvents(SegmentId(turn.id), turn, facts, TurnView(turn.id))

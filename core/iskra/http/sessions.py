@@ -11,6 +11,7 @@ from iskra.http.client_watch import ClientWatch
 from iskra.http.exchange import Exchange
 from iskra.http.inputs import AnswerInput, CancelInput, SessionChange, SessionInput, TurnInput, read
 from iskra.http.problems import HTTPError
+from iskra.http.request_labels import with_labels
 from iskra.http.routing import JSONAnswer, exchange_of, needs, principal_of
 from iskra.http.sse import EventStream, encode_events
 from iskra.http.wire import message_wire, session_wire, step_wire, turn_wire
@@ -121,7 +122,7 @@ class Sessions:
             session_id,
             given.text,
             model=given.model,
-            options=given.turn_options,
+            options=with_labels(exchange, given.turn_options),
             idempotency_key=key,
         )
         if "text/event-stream" in exchange.header(b"accept"):

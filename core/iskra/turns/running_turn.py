@@ -111,6 +111,7 @@ class RunningTurn:
         self.voice = voice.name if voice is not None else ""
         self._contexts = AgentContexts(contexts, services.record_failure)
         self._options = record.options
+        self.labels = record.labels
         self._changes: list[Change] = []
         self._events: list[Event] = []
         self._flushing = asyncio.Lock()
@@ -379,6 +380,7 @@ class RunningTurn:
                 self.id,
                 voice=voice.name if voice is not None else "",
                 is_answer=messages is None,
+                labels=self.labels,
             ),
         )
         return request, asked

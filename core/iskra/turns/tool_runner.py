@@ -68,6 +68,7 @@ class CallingTurn(Protocol):
     id: TurnId
     session_id: SessionId
     principal: Principal
+    labels: frozenset[str]
     agent: str
     catalog: Catalog
     journal: Journal
@@ -498,4 +499,5 @@ class ToolRunner:
             effect_id=job.effect_id,
             progress=progress,
             logger=logging.getLogger(f"iskra.plugin.{job.plugin}"),
+            labels=turn.labels,
         )

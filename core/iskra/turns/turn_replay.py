@@ -123,6 +123,7 @@ class ReplayedTurn:
         self.principal = principal
         self.input = record.input
         self.voice = voice
+        self.labels = record.labels
         self.messages: MutableSequence[Message] = [*history, record.input]
         self.answer: LLMAnswer | None = None
         self.next_index = 0

@@ -85,6 +85,7 @@ class HarnessTurn:
     id: TurnId = field(default_factory=lambda: TurnId(new_id("turn")))
     session_id: SessionId = field(default_factory=lambda: SessionId(new_id("ses")))
     voice: str = ""
+    labels: frozenset[str] = frozenset()
     agent: str = ""
     agents: Mapping[str, AgentCard] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)

@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _work(self, body: Any) -> None:
         state = self.server.state
-        session, label = self.headers.get("X-Session", ""), self.headers.get("X-Iskra-Chaos-Label", "")
+        session, label = self.headers.get("X-Session", ""), self.headers.get("X-Iskra-Labels", "")
         status, delay = 200, 0.0
         with state.lock:
             number = len(state.arms)

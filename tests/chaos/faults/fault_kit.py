@@ -189,11 +189,18 @@ class FaultKit:
         self.parts.model._script.clear()
 
     async def ask(
-        self, *replies: Reply, text: str = "hi", session_id: SessionId | None = None, agent: str = "helper"
+        self,
+        *replies: Reply,
+        text: str = "hi",
+        session_id: SessionId | None = None,
+        agent: str = "helper",
+        labels: Sequence[str] = (),
     ) -> list[Event]:
         """Start a turn and return its events."""
         self.parts.model.add(*replies)
-        record = await self.kernel.turns.start(ALICE, session_id, text, model=f"agent:{agent}")
+        record = await self.kernel.turns.start(
+            ALICE, session_id, text, model=f"agent:{agent}", options={"labels": list(labels)}
+        )
         events: list[Event] = []
         try:
             async with asyncio.timeout(10):
