@@ -98,6 +98,7 @@ class Pump:
         except BaseException as exc:
             error = self._translate(exc)
             if error is exc:
+                del error  # it knows this frame: a circle, which would hold the whole turn of a client that leaves
                 raise
             raise error from exc
         finally:
