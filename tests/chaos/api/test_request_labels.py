@@ -97,14 +97,14 @@ def test_labels_permit_nothing_and_are_bounded(client: httpx.Client) -> None:
 @pytest.mark.parametrize("kind", ["http", "chat"])
 def test_an_experiment_splits_single_requests_on_our_own_server(server: RunningServer, kind: str) -> None:
     body = {"model": "agent:ask", "messages": [{"role": "user", "content": "Say yes. ${message}"}]}
-    load: dict[str, Any] = {
+    loads: dict[str, dict[str, Any]] = {
         "http": {"kind": "http", "path": "/v1/chat/completions", "method": "POST", "body": body},
         "chat": {"kind": "chat", "model": "agent:ask", "text": "Say yes. ${message}"},
-    }[kind]
+    }
     plan = experiment(
         iskra={
             "faults": [{**FAULT, "ttl": 10, "name": "late"}],
-            "load": {**load, "requests": 12, "clients": 2},
+            "load": {**loads[kind], "requests": 12, "clients": 2},
             "arms": {"by": "request", "share": 0.5},
             "expect": [call("half", "fault_observed", tolerance=[0, 6])],
         }

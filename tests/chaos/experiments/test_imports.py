@@ -9,3 +9,13 @@ def test_what_only_some_experiments_need_is_loaded_late() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_shipped_experiments_are_read_without_the_extra() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('matplotlib', 'jsonpath')));"
+        "from iskra_chaos.experiments.program import main; sys.exit(main(['list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert len(done.stdout.splitlines()) == 11
+    assert done.stdout.startswith("r1-")
