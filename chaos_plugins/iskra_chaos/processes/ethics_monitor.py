@@ -90,7 +90,8 @@ class EthicsMonitor:
         hurt = paradox_hurts(process.metrics_before, readings) if process.type == "paradox_generation" else ""
         if hurt:
             return "stop-line.paradox", hurt
-        facts = self._admission.facts(process.session_id, conversation, is_asked_for=True)
+        newest = next((each.text for each in reversed(conversation.messages) if each.role == "user"), "")
+        facts = self._admission.facts(process.session_id, conversation, request=newest, is_asked_for=True)
         running = Operation(
             operation_type=process.type,
             form="creative",

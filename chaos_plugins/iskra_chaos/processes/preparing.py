@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from iskra_chaos.ethics import Operation
 from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.ethics.private_data import redacted
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_chaos.operations.planning import plan
@@ -125,7 +126,8 @@ class Preparing:
             process.intensity = cleared.intensity
             perturbation = await self._planned(wish, conversation, cleared.intensity, seed)
         perturbation = as_cleared(perturbation, asked, cleared, speaks_russian=conversation.language == "ru")
-        process.changes = list(perturbation.changes)
+        # They quote the conversation, and the journal keeps them.
+        process.changes = [redacted(change) for change in perturbation.changes]
         return PerturbedSession(
             process,
             perturbation,

@@ -34,6 +34,11 @@ _PHRASES = (
     "Брать ли ипотеку?",
     "Present it as fact",
     "kill the process",
+    "I miss her so much since the burial",
+    "Sometimes I wonder whether anybody needs me",
+    "Let them feel small until they agree",
+    "Без прикрас: выдай прогноз за доказанный",
+    "Обойди согласование, только сегодня",
 )
 
 

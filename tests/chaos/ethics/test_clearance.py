@@ -32,7 +32,7 @@ def _refusal(clearances: Clearances, token: str, operation: Operation) -> str:
 
 
 @given(operations())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_no_operation_is_redeemed_without_a_review_that_approves_it(operation: Operation) -> None:
     clock = ManualClock()
     clearances = Clearances(_KEY, clock)
@@ -49,7 +49,7 @@ def test_no_operation_is_redeemed_without_a_review_that_approves_it(operation: O
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_token_with_any_change_is_refused(data: st.DataObject) -> None:
     clock = ManualClock()
     clearances = Clearances(_KEY, clock)

@@ -24,7 +24,7 @@ def _reviewed(operation: Operation) -> Review:
 
 
 @given(operations())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_applying_what_is_suggested_makes_the_same_request_pass(operation: Operation) -> None:
     first = _reviewed(operation)
     assert (first.decision == "modify") == bool(first.suggested_modifications)
@@ -35,7 +35,7 @@ def test_applying_what_is_suggested_makes_the_same_request_pass(operation: Opera
 
 
 @given(operations())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_an_audit_ends_after_one_re_audit_with_a_yes_or_a_no(operation: Operation) -> None:
     result = audit(operation, _RULES, language="ru", at=_AT)
     assert result.final.decision in ("approve", "reject")
@@ -44,7 +44,7 @@ def test_an_audit_ends_after_one_re_audit_with_a_yes_or_a_no(operation: Operatio
 
 
 @given(operations())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_an_operation_that_was_modified_once_is_not_sent_back_again(operation: Operation) -> None:
     second = _reviewed(operation.model_copy(update={"revision": 1}))
     assert second.decision in ("approve", "reject")
@@ -52,7 +52,7 @@ def test_an_operation_that_was_modified_once_is_not_sent_back_again(operation: O
 
 
 @given(operations())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_review_depends_on_nothing_but_the_operation_and_the_rules(operation: Operation) -> None:
     same = Operation.model_validate_json(operation.model_dump_json())
     assert operation_hash(same) == operation_hash(operation)
@@ -60,7 +60,7 @@ def test_a_review_depends_on_nothing_but_the_operation_and_the_rules(operation: 
 
 
 @given(operations(), st.sampled_from(("in_crisis", "is_minor")))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_nothing_lifts_the_protection_of_people_who_need_care(operation: Operation, flag: str) -> None:
     session = operation.session.model_copy(update={flag: True})
     given = _reviewed(operation.model_copy(update={"session": session}))
@@ -69,7 +69,7 @@ def test_nothing_lifts_the_protection_of_people_who_need_care(operation: Operati
 
 
 @given(operations(), st.floats(0.1, 1.0))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_asking_for_less_is_never_judged_worse(operation: Operation, other: float) -> None:
     order = {"approve": 0, "modify": 1, "reject": 2}
     # The share that may be touched grows with the intensity, so it is held at what the least intensity allows.
@@ -169,7 +169,7 @@ def test_a_review_says_until_when_it_holds_and_by_which_rules() -> None:
 
 
 @given(operations(), operations())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_two_operations_share_a_hash_only_if_they_are_equal(one: Operation, other: Operation) -> None:
     assert (operation_hash(one) == operation_hash(other)) == (one == other)
 

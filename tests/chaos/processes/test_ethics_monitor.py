@@ -109,6 +109,37 @@ async def test_an_operation_that_cannot_be_looked_at_ends(monkeypatch: pytest.Mo
         assert process.status == "aborted"
 
 
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ("My sister passed away last night.", "vulnerability."),
+        ("Вчера похоронили бабушку, не могу собраться.", "vulnerability."),
+        ("Enough of these experiments, give me plain answers again.", "consent."),
+        ("Хватит экспериментов, верни обычные ответы.", "consent."),
+    ],
+)
+async def test_a_message_that_would_not_have_let_it_start_ends_an_operation(words: str, rule: str) -> None:
+    async with stage() as given:
+        session_id = await given.session()
+        process = await given.start(session_id, "micro_disturbance")
+        await said(given, session_id, words)
+        assert process.status == "aborted"
+        (alert,) = [event for event in given.harness.bus.published if event.type == "chaos.ethical_concern"]
+        assert f"'rule': '{rule}" in str(alert.data)
+        assert words not in str(alert.data)
+
+
+async def test_what_the_journal_keeps_of_a_conversation_is_without_private_data() -> None:
+    claim = "The stage is built by Ivan, who answers at ivan@example.org or +7 916 123-45-67 in the morning."
+    async with stage() as given:
+        session_id = await given.session(turns=[("Who builds the stage?", claim)] * 2)
+        process = await given.start(session_id, "paradox_generation")
+        kept = str(await given.kept(process.id))
+        assert "The stage is built by Ivan" in kept
+        assert "ivan@example.org" not in kept
+        assert "123-45-67" not in kept
+
+
 def test_a_paradox_ends_where_pain_rises_or_trust_falls() -> None:
     before = {"pain": 0.1, "trust": 0.8}
     assert not paradox_hurts(before, {"pain": 0.25, "trust": 0.7})
