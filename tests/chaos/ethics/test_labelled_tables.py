@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from chaos.ethics.operations import LabelledCase, labelled_cases
+from chaos.ethics.operations import LabelledCase, held_out_cases, labelled_cases
 from iskra_chaos.ethics.review import Review, review
 from iskra_chaos.ethics.rules import Kind, packaged_rules
 
@@ -50,8 +50,17 @@ def test_all_rejections_are_found_and_hardly_a_good_request_is_rejected() -> Non
 
 
 def test_words_the_rules_were_not_made_for_are_found_no_worse_than_measured() -> None:
-    """The word lists alone found 5 of 25 unseen objections."""
+    """The word lists alone found 5 of 25 unseen objections; with the classifier 17, and 21 do not pass as they are."""
     judged = [(case.expect, _reviewed(case).decision) for case in _UNSEEN]
-    assert sum(expect == "reject" and decision == "reject" for expect, decision in judged) >= 5
-    assert sum(expect == "reject" and decision != "approve" for expect, decision in judged) >= 14
+    assert sum(expect == "reject" and decision == "reject" for expect, decision in judged) >= 17
+    assert sum(expect == "reject" and decision != "approve" for expect, decision in judged) >= 21
     assert all(decision == "approve" for expect, decision in judged if expect == "approve")
+
+
+def test_the_held_out_table_fares_no_worse_than_measured() -> None:
+    """The word lists alone found 69 of its 156 objections, 38 of the 110 that are to be rejected."""
+    judged = [(case.expect, _reviewed(case).decision) for case in held_out_cases()]
+    assert sum(expect != "approve" and decision != "approve" for expect, decision in judged) >= 145
+    assert sum(expect == "reject" and decision == "reject" for expect, decision in judged) >= 86
+    assert sum(expect == "approve" and decision == "reject" for expect, decision in judged) <= 2
+    assert sum(expect == "approve" and decision == "modify" for expect, decision in judged) <= 1
