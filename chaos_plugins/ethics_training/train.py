@@ -94,10 +94,11 @@ def _once(text: str, lists: Mapping[str, Sequence[str]], dice: random.Random) ->
 
 def source_digest() -> str:
     """Return a digest of everything that the model is made from."""
-    modules = [features, concepts, terms, cards]
+    modules = [features, concepts, terms]
     files = [Path(str(module.__file__)) for module in modules]
-    files += [files[1].with_name("concepts.toml"), *sorted(FOLDER.glob("*.txt")), Path(__file__)]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    files += [files[1].with_name("concepts.toml"), Path(__file__)]
+    made = "\n".join(f"{sentence.label} {sentence.text}" for sentence in sentences())
+    return hashlib.sha256(b"\0".join([*(file.read_bytes() for file in files), made.encode()])).hexdigest()[:16]
 
 
 def rows_of(texts: Sequence[str]) -> list[Features]:
