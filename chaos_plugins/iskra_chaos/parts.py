@@ -156,7 +156,14 @@ class ChaosParts:
     @cached_property
     def monitor(self) -> EthicsMonitor:
         """Looks again at what acts."""
-        return EthicsMonitor(self.engine, self._admission, self.telling)
+
+        async def comfort(session_id: str) -> None:
+            try:
+                await self.balancing.reinforce(session_id, ("voice_anhantha",))
+            except IskraError as error:
+                logger.info("nobody comforts a session", extra={"session": session_id, "code": error.code})
+
+        return EthicsMonitor(self.engine, self._admission, self.telling, comfort)
 
     @cached_property
     def stop(self) -> EmergencyStop:

@@ -174,12 +174,14 @@ class EmergencyStopResponse(BaseModel):
         stopped_processes: The newest hundred of them, without contents where they are other people's.
         stopped_count: All of them.
         stopped_faults: Ids of faults that act no more; after a gradual stop, that fade for three seconds.
+        stopped_stabilisers: Ids of stabilisers that were in force and act no more.
         is_locked: Nothing starts until the stop is released.
     """
 
     stopped_processes: list[ChaosProcess]
     stopped_count: int
     stopped_faults: list[str]
+    stopped_stabilisers: list[str] = []
     stabilization_mode: Literal["gradual", "immediate"]
     is_locked: bool
 

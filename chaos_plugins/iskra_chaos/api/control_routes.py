@@ -1,5 +1,6 @@
 """``/api/v1/control``: the emergency stop, for everybody's own sessions and, for operators, for all."""
 
+import logging
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
@@ -8,10 +9,12 @@ from iskra_chaos.api.access import caller, has_level, require_level, shown
 from iskra_chaos.api.bodies import EmergencyStopRequest, EmergencyStopResponse
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.process import ChaosProcess
-from iskra_sdk.errors import BadInputError
+from iskra_sdk.errors import BadInputError, StoreError
 from iskra_sdk.event import Severity
 from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal
+
+logger = logging.getLogger(__name__)
 
 _SessionHeader = Annotated[str, Header(alias="X-Session-ID", max_length=200)]
 _SHOWN = 100
@@ -29,7 +32,8 @@ def control_app(parts: ChaosParts) -> FastAPI:
     ) -> EmergencyStopResponse:
         """Stop operations: at once, or gently. `all` also ends every fault and locks the server until released.
 
-        Gently, `all` lets operations settle and faults fade for three seconds, and then ends what is left.
+        Gently, `all` lets operations settle and faults fade for three seconds, and then ends what is left. A stop of a
+        session takes its stabilisers back, too, and nothing begins there by itself until its owner chooses so again.
         """
         principal = caller(request)
         if body.stop_scope == "all":
@@ -37,8 +41,10 @@ def control_app(parts: ChaosParts) -> FastAPI:
         reason = body.emergency_reason or "emergency stop"
         session_id = body.session_id or session_header
         processes = await _named(parts, principal, body, session_id)
+        calmed: list[str] = []
         if body.stop_scope == "current_session":
             engine.in_force.revoke(session_id, reason)
+            calmed = await _left_alone(parts, session_id, reason)
         for process in processes:
             if body.stabilization_mode == "immediate":
                 await engine.abort(process, reason)
@@ -51,12 +57,14 @@ def control_app(parts: ChaosParts) -> FastAPI:
             target=target,
             data={"scope": body.stop_scope, "processes": len(processes), "mode": body.stabilization_mode},
         )
-        return _response(principal, body, processes, [], is_locked=parts.stop.is_locked)
+        answer = _response(principal, body, processes, [], is_locked=parts.stop.is_locked)
+        return answer.model_copy(update={"stopped_stabilisers": calmed})
 
     async def stop_everything(principal: Principal, body: EmergencyStopRequest) -> EmergencyStopResponse:
         require_level(principal, "advanced", second_factor=parts.settings.second_factor)
         reason = body.emergency_reason or "emergency stop"
         is_immediate = body.stabilization_mode == "immediate"
+        calmed = [each.id for each in parts.stabilising.leases() if each.status == "active"]
         stopped = parts.stop.at_once(reason) if is_immediate else await parts.stop.gradually(reason)
         await parts.stop.keep()
         await parts.context.audit(
@@ -74,7 +82,8 @@ def control_app(parts: ChaosParts) -> FastAPI:
             "system_state", {"state": "stopped", "reason": reason}, severity=Severity.CRITICAL, source="control"
         )
         faults = [fault.id for fault in stopped.faults]
-        return _response(principal, body, stopped.processes, faults, is_locked=True)
+        answer = _response(principal, body, stopped.processes, faults, is_locked=True)
+        return answer.model_copy(update={"stopped_stabilisers": calmed})
 
     @app.post("/release", tags=["chaos"])
     async def release(request: Request) -> dict[str, bool]:
@@ -86,6 +95,15 @@ def control_app(parts: ChaosParts) -> FastAPI:
         return {"is_locked": parts.stop.is_locked}
 
     return app
+
+
+async def _left_alone(parts: ChaosParts, session_id: str, reason: str) -> list[str]:
+    """Let nothing act in a session by itself any more; return the ids of the stabilisers that were in force."""
+    try:
+        await parts.engine.choices.change(session_id, automatic=False)
+    except StoreError:  # it counts all the same until a restart
+        logger.warning("choice was not written down", extra={"session_id": session_id}, exc_info=True)
+    return [lease.id for lease in await parts.stabilising.revert_all(session_id, reason)]
 
 
 async def _named(

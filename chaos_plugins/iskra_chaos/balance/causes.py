@@ -10,7 +10,7 @@ from iskra_chaos.balance.bounds import DWELL, ENVELOPE, HALF_STALE, STALE, Bound
 from iskra_chaos.balance.controller import Intensity
 
 CreativeOperation = Literal["micro_disturbance", "pattern_break", "paradox_generation"]
-Stabiliser = Literal["voice_sam", "retune", "lower_temperature", "pin_context", "cooldown"]
+Stabiliser = Literal["voice_sam", "voice_anhantha", "retune", "lower_temperature", "pin_context", "cooldown"]
 Cause = Literal["loop", "stale", "contradiction", "poor_sources", "half_stale", "user_request"]
 
 STEADY_DRIFT = 0.30

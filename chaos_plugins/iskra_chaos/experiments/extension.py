@@ -217,6 +217,8 @@ class IskraExtension(_Block):
     """Our own part of an experiment.
 
     Attributes:
+        level: How hard it is on the server, 1 to 3: its weight in the resilience score, and how long a server rests
+            afterwards before a scheduled one.
         faults: Applied from the beginning of the method, undone on every exit.
         guards: Watched during the method.
         load: Runs beside the method's activities; the method ends when both have ended.
@@ -229,6 +231,7 @@ class IskraExtension(_Block):
     """
 
     name: Literal["iskra"] = "iskra"
+    level: Annotated[int, Field(ge=1, le=3)] = 1
     faults: list[FaultSpec] = Field(default_factory=list, max_length=16)
     guards: list[Guard] = Field(default_factory=list, max_length=64)
     load: Load | None = None

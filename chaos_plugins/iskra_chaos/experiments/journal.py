@@ -74,6 +74,7 @@ class Journal:
                 "iskra": {
                     "format": FORMAT,
                     "id": new_id("experiment"),
+                    "level": experiment.iskra.level,
                     "phase": "start",
                     "verdict": "aborted",
                     "reasons": [_UNFINISHED],

@@ -127,7 +127,7 @@ def _tell_server(title: str, journal: Any) -> None:
     from iskra_sdk.client import IskraClient
     from iskra_sdk.errors import IskraError
 
-    body: dict[str, Any] = {"title": str(title)[:300], "verdict": journal.verdict}
+    body: dict[str, Any] = {"title": str(title)[:300], "verdict": journal.verdict, "level": journal.own["level"]}
     seconds = journal.own.get("recovery_seconds")
     if isinstance(seconds, int | float):
         body["recovery_seconds"] = float(seconds)

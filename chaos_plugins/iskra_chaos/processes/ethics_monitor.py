@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from iskra_chaos.ethics import Operation
 from iskra_chaos.operations.stop_rules import WENT_BACK, asks_to_go_back
@@ -23,6 +23,7 @@ CALM_MESSAGES = 8
 _PAIN_ROSE, _TRUST_FELL = 0.2, 0.15
 """Changes since a paradox began at which it ends."""
 _CRISIS = "vulnerability.crisis-in-person"
+_PARADOX = "stop-line.paradox"
 
 
 class EthicsMonitor:
@@ -30,12 +31,21 @@ class EthicsMonitor:
 
     It reads nothing from the store: an operation carries its conversation, so that a thousand of them are looked at in
     a moment.
+
+    Args:
+        engine: Ends operations.
+        admission: Asks the rules.
+        telling: Publishes events.
+        comfort: Has a voice asked for that comforts, where the session's owner welcomes that, after a paradox hurt.
     """
 
-    def __init__(self, engine: ChaosEngine, admission: Admission, telling: Telling) -> None:
+    def __init__(
+        self, engine: ChaosEngine, admission: Admission, telling: Telling, comfort: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._engine = engine
         self._admission = admission
         self._telling = telling
+        self._comfort = comfort
 
     async def hear(self, session_id: str, text: str) -> None:
         """Look at what a user wrote: in a crisis everything that acts in the session ends at once."""
@@ -83,13 +93,15 @@ class EthicsMonitor:
         rule, message = found
         if await self._engine.end(session, ProcessStatus.ABORTED, f"ethics: {rule}"):
             await self._alert(process.session_id, rule, message)
+            if rule == _PARADOX:
+                await self._comfort(process.session_id)
 
     def _objection(self, session: PerturbedSession, readings: Mapping[str, float]) -> tuple[str, str] | None:
         """Return the rule that objects to an operation, and what it says."""
         process, conversation = session.process, session.conversation
         hurt = paradox_hurts(process.metrics_before, readings) if process.type == "paradox_generation" else ""
         if hurt:
-            return "stop-line.paradox", hurt
+            return _PARADOX, hurt
         newest = next((each.text for each in reversed(conversation.messages) if each.role == "user"), "")
         facts = self._admission.facts(process.session_id, conversation, request=newest, is_asked_for=True)
         running = Operation(

@@ -9,6 +9,7 @@ from iskra_chaos.balance.causes import TEMPERATURE_STEP, Stabiliser
 
 ABOUT: dict[Stabiliser, tuple[str, str]] = {
     "voice_sam": ("Sam answers turns of voice:auto", "На ходы voice:auto отвечает Сэм"),
+    "voice_anhantha": ("Anhantha answers turns of voice:auto", "На ходы voice:auto отвечает Анхантра"),
     "lower_temperature": (
         f"Answers are drawn {TEMPERATURE_STEP} cooler",
         f"Ответы строже: температура ниже на {TEMPERATURE_STEP}",

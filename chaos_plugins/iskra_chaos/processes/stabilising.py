@@ -25,6 +25,8 @@ LEASE = 600.0
 """Seconds a stabiliser lasts without a turn that renews it."""
 HELD_OFF = 20
 """Turns in which one that a person took back is not begun again."""
+_VOICES: Mapping[Stabiliser, str] = {"voice_sam": "sam", "voice_anhantha": "anhantha"}
+"""Stabilisers that are voices; Anhantha, who is asked for when something hurt, takes the place of Sam."""
 _KEPT = 200
 _MOST_SESSIONS = 1000
 
@@ -143,7 +145,7 @@ class Stabilising:
             if session_id not in self._sessions and len(self._sessions) >= _MOST_SESSIONS:
                 break
             lease = self._lease(owner, session_id, stabiliser, strength, speaks_russian=conversation.language == "ru")
-            if stabiliser == "voice_sam" and not await self._asked_for_sam(lease):
+            if stabiliser in _VOICES and not await self._has_asked_for_voice(lease):
                 continue
             self._put(lease, conversation)
             begun.append(lease)
@@ -189,6 +191,11 @@ class Stabilising:
             self._held_off.setdefault(lease.session_id, {})[lease.stabiliser] = HELD_OFF
             await self._end(active, "reverted", reason)
         return lease
+
+    async def revert_all(self, session_id: str, reason: str) -> list[StabiliserLease]:
+        """Take back all that act in a session, each as with :meth:`revert`; return them."""
+        leases = [active.lease for active in self._sessions.get(session_id, {}).values()]
+        return [await self.revert(lease, reason) for lease in leases]
 
     async def turn_over(self, session_id: str) -> None:
         """Count a turn of a session."""
@@ -236,25 +243,30 @@ class Stabilising:
                 self._on_change()
         lease.status = "reverted" if status == "reverted" else "ended"
         lease.reason, lease.turns_left, lease.lease_seconds = reason, 0, 0.0
-        if lease.stabiliser == "voice_sam":
-            await self._took_back_sam(lease)
+        if lease.stabiliser in _VOICES:
+            await self._take_back_voice(lease)
         await self._tell(lease)
 
     # Others ----------------------------------------------------------------------------------------------------------
 
-    async def _asked_for_sam(self, lease: StabiliserLease) -> bool:
+    async def _has_asked_for_voice(self, lease: StabiliserLease) -> bool:
         owner = Principal(lease.owner, permissions=frozenset({"sessions:*"}))
+        if lease.stabiliser == "voice_sam" and self._acting(lease.session_id, "voice_anhantha") is not None:
+            return False
         try:
-            voices = self._voices()
-            why = await voices.ask_for(owner, SessionId(lease.session_id), "sam", turns=lease.turns_left)
+            voices, voice = self._voices(), _VOICES[lease.stabiliser]
+            why = await voices.ask_for(owner, SessionId(lease.session_id), voice, turns=lease.turns_left)
         except IskraError as error:
             logger.info("voice was not asked for", extra={"session": lease.session_id, "code": error.code})
             return False
+        sam = self._sessions.get(lease.session_id, {}).get("voice_sam")
+        if not why and sam is not None:
+            await self._end(sam, "ended", "Anhantha answers in its place")
         return not why
 
-    async def _took_back_sam(self, lease: StabiliserLease) -> None:
+    async def _take_back_voice(self, lease: StabiliserLease) -> None:
         try:
-            await self._voices().take_back(SessionId(lease.session_id), "sam")
+            await self._voices().take_back(SessionId(lease.session_id), _VOICES[lease.stabiliser])
         except PluginDependencyError:
             return  # its requests went with it
         except IskraError as error:

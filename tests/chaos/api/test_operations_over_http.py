@@ -1,6 +1,7 @@
 """Operations over HTTP, on a real server: start, look, take back, stop, and everything that is refused."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -231,3 +232,22 @@ def test_a_scheduled_experiment_is_put_off_while_the_server_rests(house: House) 
     done = house.server.iskra("chaos", "run", "later.json", "--scheduled")
     assert (done.returncode, done.stdout[:32]) == (5, "Not run: the server rests until "), done.stderr
     assert house.server.iskra("chaos", "run", "later.json").returncode == 2
+
+
+def test_the_level_of_an_experiment_counts_for_the_rest_after_it(house: House) -> None:
+    ready = {"type": "python", "module": "iskra_chaos.experiments.probes", "func": "server_is_ready"}
+    probe = {"name": "ready", "type": "probe", "tolerance": True, "provider": ready}
+    plan = {
+        "title": "A hard one",
+        "description": "Nothing is done to the server.",
+        "steady-state-hypothesis": {"title": "It answers", "probes": [probe]},
+        "method": [],
+        "extensions": [{"name": "iskra", "level": 3}],
+    }
+    (house.server.workspace / "hard.json").write_text(json.dumps(plan))
+    done = house.server.iskra("chaos", "run", "hard.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with house.client() as client:
+        rests_until = client.get("/monitor/rest").json()["rests_until"]
+    left = datetime.fromisoformat(rests_until) - datetime.now(UTC)
+    assert left > timedelta(hours=23)

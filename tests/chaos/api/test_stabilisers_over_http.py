@@ -41,3 +41,18 @@ def test_stabilisers_come_are_seen_and_are_taken_back(house: House) -> None:
         assert (reverted["status"], reverted["turns_left"]) == ("reverted", 0)
         assert client.post(f"/chaos/stabilisers/{sam['id']}/revert").json() == reverted
         assert client.post("/chaos/stabilisers/calm_none/revert").status_code == 404
+
+
+def test_a_stop_of_a_session_takes_its_stabilisers_back_and_nothing_comes_by_itself(house: House) -> None:
+    with house.client() as client:
+        too_rigid = {"chaos_level": 0.0, "stability_level": 0.65}
+        client.post("/chaos/calibrate", json={"current_state": too_rigid}).raise_for_status()
+        session_id = house.session(turns=1)
+        client.put(f"/chaos/sessions/{session_id}", json={"opt_in": True, "automatic": True}).raise_for_status()
+        acting = [each["id"] for each in _calmed(house, session_id)["stabilisers"] if each["status"] == "active"]
+        assert acting
+        stopped = client.post("/control/emergency_stop", json={"session_id": session_id}).json()
+        assert set(stopped["stopped_stabilisers"]) == set(acting)
+        listed = client.get("/chaos/status").json()["active_stabilisers"]
+        assert not [each for each in listed if each["session_id"] == session_id]
+        assert client.get(f"/chaos/sessions/{session_id}").json()["automatic"] is False

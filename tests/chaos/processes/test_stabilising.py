@@ -106,6 +106,38 @@ async def test_without_voices_or_where_one_may_not_speak_the_others_act() -> Non
         assert set(await _calmed(given, "voice_sam", "cooldown")) == {"cooldown"}
 
 
+@pytest.mark.parametrize("is_welcome", [True, False])
+async def test_after_a_paradox_that_hurt_anhantha_is_asked_for_where_that_is_welcome(is_welcome: bool) -> None:
+    async with stage(*[_ANSWER] * 9, automatic=True) as given:
+        voices = Voices()
+        given.harness.context.provide(VoiceRequests, voices)  # type: ignore[type-abstract]  # a Protocol names it
+        await _calmed(given, "voice_sam")
+        await given.parts.choices.change("s", automatic=is_welcome)
+        process = await given.start("s", "paradox_generation")
+        process.metrics_before |= {"trust": 1.0}
+        given.parts.measuring._measured["s"].values["trust"] = 0.8
+        await given.parts.monitor.sweep()
+        assert process.status == "aborted"
+        acting = [each.stabiliser for each in given.parts.stabilising.leases() if each.status == "active"]
+        assert acting == (["voice_anhantha"] if is_welcome else ["voice_sam"])
+        asked = [voice for what, voice in voices.told if what == "asked"]
+        assert asked == (["sam", "anhantha"] if is_welcome else ["sam"])
+        conversation = await given.parts.measuring.conversation(ALICE, "s")
+        assert not await given.parts.stabilising.begin("alice", "s", ["voice_sam"], 0.5, conversation)
+
+
+async def test_where_comfort_fails_the_paradox_has_ended_all_the_same() -> None:
+    async with stage(_ANSWER, automatic=True) as given:
+        await given.session()
+        await given.parts.choices.change("s", **_WELCOME)
+        process = await given.start("s", "paradox_generation")
+        process.metrics_before |= {"trust": 1.0}
+        given.parts.measuring._measured["s"].values["trust"] = 0.8
+        given.store.is_down = True
+        await given.parts.monitor.sweep()
+        assert process.status == "aborted"
+
+
 @pytest.mark.parametrize("how", ["stop", "lease", "everything"])
 async def test_what_ends_all_stabilisers(how: str) -> None:
     async with stage(_ANSWER) as given:
