@@ -4,7 +4,8 @@ Run it from the root of the repository: ``.venv/bin/python agents_builtin/routin
 It trains once for each author in ``authors/``, without the messages of that author, and looks where these go: random
 parts would resemble what was trained on and promise too much. ``--curve`` prints how that changes with the number of
 authors, and ``--folds`` leaves out fifths of the messages of no particular author; those that resemble each other are
-left out together. The levels in ``iskra_agents.routing.levels`` were chosen by what it prints.
+left out together. It takes a quarter of an hour. The levels in ``iskra_agents.routing.levels`` were chosen by what it
+prints.
 """
 
 import argparse

@@ -101,7 +101,7 @@ def test_what_is_quoted_does_not_count_by_its_words() -> None:
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
         lambda data: b"ANOTHER-FORMAT\n" + data,
         lambda data: data.replace(b'"labels"', b'"lobels"'),
-        lambda data: data.replace(b'"bits": 16', b'"bits": 15'),
+        lambda data: data.replace(b'"bits": 18', b'"bits": 17'),
     ],
 )
 def test_a_damaged_model_is_told_from_a_whole_one(damage: "type", tmp_path: Path) -> None:

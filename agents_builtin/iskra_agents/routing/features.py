@@ -15,7 +15,7 @@ from iskra_agents.routing.clauses import CLAUSE_ENDS, clauses_of
 from iskra_agents.routing.cues import cues_of, form_of, phrases_in
 from iskra_agents.routing.translit import in_cyrillic
 
-BITS = 16
+BITS = 18
 """Features are hashed into so many bits (Weinberger et al. 2009, arXiv:0902.2206)."""
 
 _HEAD, _TAIL = 600, 200  # characters of a long message that are looked at
@@ -49,7 +49,7 @@ _WORD_VALUE = 2.5
 _OPENING_VALUE = 2.5
 _PAIR_VALUE = 2.0
 _STEM_VALUE = 1.5
-_LETTERS_VALUE = 0.5
+_LETTERS_VALUE = 1.0
 _GROUP_VALUE = 3.0
 _GROUP_PAIR_VALUE = 3.0
 _REPORT_VALUE = 4.0

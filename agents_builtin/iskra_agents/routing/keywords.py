@@ -90,9 +90,10 @@ def route(text: str, agents: Sequence[AgentCard]) -> Route:
 
     sentences = list(_sentences(_QUOTED.sub(" ", text)))
     scores = {agent.name: _card_score(agent, sentences) for agent in agents}
+    spoken = [f" {' '.join(sentence)} " for sentence in sentences]
     reasons: dict[str, list[str]] = {}
     for hint in HINTS:
-        if hint.agent in names and any(_occurs(hint.phrase, sentence, opens=hint.opens) for sentence in sentences):
+        if hint.agent in names and any(_occurs(hint.phrase, sentence, opens=hint.opens) for sentence in spoken):
             scores[hint.agent] += hint.weight
             reasons.setdefault(hint.agent, []).append(hint.phrase)
 
@@ -128,20 +129,22 @@ def _without_openers(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words[start:])
 
 
-def _occurs(phrase: str, words: tuple[str, ...], *, opens: bool) -> bool:
-    parts = _parts(phrase)
-    last = len(words) - len(parts)
-    starts = range(min(1, last + 1)) if opens else range(last + 1)
-    return any(all(_fits(part, words[start + n]) for n, part in enumerate(parts)) for start in starts)
+def _occurs(phrase: str, sentence: str, *, opens: bool) -> bool:
+    """Return whether a phrase stands in a sentence whose words have a space before and behind each."""
+    needle, pattern = _needle(phrase)
+    if pattern is not None:
+        return (pattern.match(sentence) if opens else pattern.search(sentence)) is not None
+    return sentence.startswith(needle) if opens else needle in sentence
 
 
 @lru_cache(maxsize=2048)
-def _parts(phrase: str) -> tuple[str, ...]:
-    return tuple(phrase.replace("ё", "е").split())
-
-
-def _fits(pattern: str, word: str) -> bool:
-    return word.startswith(pattern[:-1]) if pattern.endswith("*") else word == pattern
+def _needle(phrase: str) -> tuple[str, re.Pattern[str] | None]:
+    """Return what to look for: a text, and a pattern where a text cannot say it."""
+    phrase = f" {phrase.replace('ё', 'е')} ".replace("* ", "*")
+    needle = phrase.removesuffix("*")
+    if "*" not in needle:
+        return needle, None
+    return "", re.compile(re.escape(needle).replace(r"\*", "[^ ]* "))
 
 
 def _card_score(agent: AgentCard, sentences: Sequence[tuple[str, ...]]) -> float:

@@ -129,9 +129,9 @@ class Router:
         return self._judged(text, agents, before if leans_on_the_last else None)
 
     def _judged(self, text: str, agents: Sequence[AgentCard], before: str | None) -> Choice:
-        words = route(text, agents)
         chances = self._chances(text, agents)
         if chances is None:
+            words = route(text, agents)
             level = Level.MEDIUM if words.confidence >= _WORDS_DECIDE else Level.LOW
             options = tuple(agent.name for agent in agents)[:_OPTIONS]
             return Choice(words.agent, level, words.confidence, words.why, options, is_confirmed=False)
@@ -144,6 +144,7 @@ class Router:
         if level is Level.HIGH:
             return Choice(best, level, chances[best], why, options)
         is_built_in = best in BUILT_IN
+        words = route(text, agents)
         if words.agent == best and words.confidence > 0 and (level is Level.MEDIUM or not is_built_in):
             return Choice(best, Level.MEDIUM, chances[best], f"{why} and the words agree", options)
         stands = not is_built_in and chances[best] >= _STANDS_ALONE
