@@ -119,7 +119,7 @@ class RunningTurn:
         self._message_index = 0  # the user's message
         self._handoffs = 0
         self._tool_runner = ToolRunner(self)
-        self._repetition = CallRepetition()
+        self._repetition = CallRepetition(record.id)
         self._switch_to(agent)
 
     def _switch_to(self, agent: Agent) -> None:

@@ -271,9 +271,9 @@ class CommandTool:
         if outcome["reason"]:
             return reasons[outcome["reason"]]
         if data["signal"] is not None:
-            how = f"Ended by signal {data['signal']} after {data['seconds']:g} s."
+            how = f"Ended by signal {data['signal']} after {data['seconds']:.2f} s."
         else:
-            how = f"Exit status {data['exit_status']} after {data['seconds']:g} s."
+            how = f"Exit status {data['exit_status']} after {data['seconds']:.2f} s."
         if data["left_over_processes"]:
             how += f" {data['left_over_processes']} processes that it left running were stopped."
         return how

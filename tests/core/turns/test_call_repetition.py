@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.session_store import SessionStore
-from iskra_sdk.tool import tool
+from iskra_sdk.tool import ToolContext, tool
 from turn_kit import ALICE, TurnKit, call, turn_kit
 
 
@@ -67,6 +67,34 @@ async def test_polling_is_no_loop(store: SessionStore) -> None:
     async with turn_kit(store, *[call("poll")] * 8, "done", tools=[poll]) as kit:
         assert await last_event(kit) == "turn.completed"
         assert not any(advised(kit.model.requests))
+
+
+async def test_a_call_that_only_takes_another_time_is_a_loop(store: SessionStore) -> None:
+    @tool(risk="read")
+    async def check() -> str:
+        took.append(len(took))
+        return f"Exit status 1 after 0.{took[-1]} s.\n1 failed in 0.{took[-1]}3s"
+
+    took: list[int] = []
+    async with turn_kit(store, *[call("check")] * 8, "done", tools=[check]) as kit:
+        assert await last_event(kit) == "turn.failed"
+        assert advised(kit.model.requests) == [False, False, False, True]
+
+
+async def test_a_result_that_names_its_own_call_is_no_news(store: SessionStore) -> None:
+    @tool(risk="read")
+    async def show(context: ToolContext) -> str:
+        return f'A long text … read_artifact("{str(context.effect_id).replace(".", "-")}") has the rest'
+
+    async with turn_kit(store, *[call("show")] * 8, "done", tools=[show]) as kit:
+        assert await last_event(kit) == "turn.failed"
+
+
+async def test_what_came_before_the_loop_may_be_done_again(store: SessionStore) -> None:
+    steps = [at("b"), at("a"), at("a"), at("a"), at("b"), "done"]
+    async with turn_kit(store, *steps, tools=[look]) as kit:
+        assert await last_event(kit) == "turn.completed"
+        assert advised(kit.model.requests) == [False, False, False, False, True, False]
 
 
 async def test_calls_of_one_answer_count_as_one_step(store: SessionStore) -> None:
