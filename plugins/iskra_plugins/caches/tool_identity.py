@@ -46,6 +46,17 @@ class ToolIdentities:
     def __init__(self) -> None:
         # The model of its arguments is a tool's own, and, unlike the tool, can be held weakly.
         self._known: WeakKeyDictionary[type[BaseModel], tuple[int, str | None]] = WeakKeyDictionary()
+        self._numbers: WeakKeyDictionary[type[BaseModel], dict[int, int]] = WeakKeyDictionary()
+        self._last = 0
+
+    def here(self, tool: Tool) -> int:
+        """Return a number that no other tool of this process has or had; an address may be given out again."""
+        numbers = self._numbers.setdefault(tool.model, {})
+        function = id(getattr(tool.function, "__func__", tool.function))
+        if function not in numbers:
+            self._last += 1
+            numbers[function] = self._last
+        return numbers[function]
 
     def of(self, tool: Tool) -> str | None:
         """Return a digest that is the same in every process with the same tool; ``None`` if it has no equal."""

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,25 @@ async def test_a_result_that_holds_for_one_call_is_not_kept(desk: Desk) -> None:
     for _ in range(2):
         await desk.results.around(ToolInvocation(read, {"path": "a.txt"}, context), proceed)
     assert desk.ran == ["read a.txt", "read a.txt"]
+
+
+async def test_a_tool_that_was_loaded_anew_is_never_taken_for_one_that_is_gone(tmp_path: Path, shelf: Shelf) -> None:
+    results = ToolResults(shelf.cache(ToolResult), Resources(tmp_path, shelf.clock))
+
+    def load(version: int) -> Tool:
+        @tool(risk="read", reads=("city:{city}",))
+        async def weather(city: str) -> str:
+            return f"{city} {version}"
+
+        return weather
+
+    async def proceed(invocation: ToolInvocation) -> ToolResult:
+        return await invocation.tool.run(invocation.arguments, invocation.context)
+
+    context = ToolContext(principal=Principal("anna"), session_id=SessionId("s"))
+    for version in range(20):  # each takes the place in memory of one before it
+        loaded = load(version)
+        result = await results.around(ToolInvocation(loaded, {"city": "Paris"}, context), proceed)
+        assert result.content == f"Paris {version}"
+        del loaded
+        gc.collect()
