@@ -80,7 +80,7 @@ class Learner(ApprovalAdvisor):
             ledger.rejected(shape.id, shape.text, request.tool, request.remark)
         else:
             ledger.approved(shape.id, shape.text, request.tool, self._thresholds)
-            if event.data.get("remember") and request.offers_rule:
+            if event.data.get("remember") and self._was_offered(request, shape):
                 ledger.accept(shape.id, now, self._thresholds)
             elif str(request.risk) in self._silent and ledger.offers(shape.id, self._thresholds):
                 ledger.accept(shape.id, now, self._thresholds, is_silent=True)
@@ -102,6 +102,11 @@ class Learner(ApprovalAdvisor):
         record = None if shape is None else self.ledger(request.principal_id).shapes.get(shape.id)
         if shape is not None and record is not None:
             await self._telling.offered(request, shape, record, self._thresholds.lifetime.days)
+
+    def _was_offered(self, request: ApprovalRequest, shape: Shape) -> bool:
+        """Return whether the question offered the rule for this shape, and not for that of the call as it was asked."""
+        offer = Advice(Verdict.ASK, shape.id, offers_rule=True)
+        return request.rule == offer.ruling_name(self._context.name)
 
     def _shape_to_learn(self, request: ApprovalRequest) -> Shape | None:
         """Return the shape, unless the question came from elsewhere or somebody else answered it."""

@@ -135,6 +135,17 @@ async def test_remember_without_an_offer_accepts_nothing(office: Office) -> None
     assert office.learner.in_force("anna") == []
 
 
+async def test_who_edits_the_call_accepts_no_rule_for_what_was_not_offered(office: Office) -> None:
+    for _ in range(5):
+        await office.decide()
+    offer = office.advice()
+    assert offer is not None
+    await office.decide("src/a.py", rule=offer.ruling_name("adaptive_approvals"), remember=True)
+    assert office.learner.in_force("anna") == []
+    await office.decide("docs/b.md", rule=offer.ruling_name("adaptive_approvals"), remember=True)
+    assert len(office.learner.in_force("anna")) == 1
+
+
 async def test_one_rejection_takes_the_rule_back_and_starts_anew(office: Office) -> None:
     for _ in range(5):
         await office.decide()
