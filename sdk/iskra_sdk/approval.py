@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic_core import to_json
 
@@ -108,7 +108,11 @@ def _fits(globs: Sequence[str], value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What rules may know about a tool call."""
+    """What rules may know about a tool call.
+
+    Attributes:
+        language: Of the message that the turn answers; an advisor's reason is read by who wrote it.
+    """
 
     tool: str
     risk: Risk
@@ -116,6 +120,7 @@ class CallFacts:
     agent: str
     principal_id: str
     plugin: str
+    language: Literal["en", "ru"] = "en"
 
 
 @dataclass(frozen=True, slots=True)

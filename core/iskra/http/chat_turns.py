@@ -9,6 +9,7 @@ from typing import Any, cast
 import orjson
 
 from iskra.approvals import Reply, chat_text, parse_reply, speaks_russian
+from iskra.approvals.reasons import undecided_text
 from iskra.http.chat_wire import NO_USAGE, ChunkWriter, bad, completion, wants_stream, wants_usage
 from iskra.http.client_watch import ClientWatch, WatchedClient
 from iskra.http.exchange import JSON, Exchange
@@ -176,7 +177,7 @@ class ChatTurns:
                     remember=decision.remember,
                 )
             except (ApprovalNotFoundError, ApprovalClosedError) as error:
-                notes.append(str(error))
+                notes.append(undecided_text(decision.code, error, language))
                 continue
             decided.setdefault(request.turn_id, []).append(request.id)
             sessions[request.turn_id] = request.session_id
@@ -187,7 +188,7 @@ class ChatTurns:
         turn_id = next((turn for turn in decided if sessions[turn] == session_id), next(iter(decided)))
         others = len(decided) - 1
         if others:
-            notes.append(f"({others} more)")
+            notes.append(f"(и ещё {others})" if language == "ru" else f"({others} more)")
         turn = await kernel.store.turn(principal, turn_id)
         events = await turn_events(kernel.store, principal, turn)
         begin = min(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from iskra.approvals import speaks_russian
 from iskra_sdk.errors import BadInputError
 from iskra_sdk.message import clean_text
 from iskra_sdk.session_store import StepRecord
@@ -33,4 +34,6 @@ class OpenQuestion:
             if option.casefold() == text.casefold():
                 return option
         listing = ", ".join(f"{number}. {option}" for number, option in enumerate(self.options, 1))
+        if speaks_russian(self.question):
+            raise BadInputError(f"Варианта {text!r} нет.", mend=f"Ответьте одним из вариантов: {listing}.")
         raise BadInputError(f"{text!r} is none of the options.", mend=f"Answer with one of: {listing}.")

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json
 
-from iskra.approvals.chat import new_code
+from iskra.approvals.chat import Language, new_code, speaks_russian
 from iskra.approvals.inspection import fingerprint_of, preview_of
 from iskra.approvals.provenance import untrusted_source
+from iskra.approvals.reasons import CHANGED, INTERRUPTED, UNTRUSTED
 from iskra.correlation import correlation_id
 from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.turns.tool_call import ToolJob, failure, recorded_result, refusal, refused, request_event
@@ -55,12 +56,6 @@ logger = logging.getLogger(__name__)
 LONGEST_EVENT_CONTENT = 2_000  # characters an event shows of it
 _CODE_ATTEMPTS = 5
 
-CHANGED = "What this call would act on has changed since you approved it. Look again."
-UNTRUSTED = "It acts on text that {source} returned and that you did not write, so no rule may allow it for you."
-INTERRUPTED = (
-    "The server stopped while this call was running, so it may or may not have taken effect. Approve to run it again."
-)
-
 
 class CallingTurn(Protocol):
     """The turn that tool calls belong to."""
@@ -68,6 +63,7 @@ class CallingTurn(Protocol):
     id: TurnId
     session_id: SessionId
     principal: Principal
+    input: Message
     labels: frozenset[str]
     agent: str
     catalog: Catalog
@@ -114,6 +110,8 @@ class ToolRunner:
         self._progress = asyncio.Condition()
         self._waiting: dict[int, ToolJob] = {}
         self._started: dict[int, ToolJob] = {}
+        self._aside: list[Message] = []
+        """Calls of the agent's own and their results, which are not in the conversation."""
 
     async def run(self, calls: Sequence[ToolCall], *, in_conversation: bool = True) -> Sequence[ToolResult]:
         """Run calls and return their results in the same order.
@@ -146,7 +144,11 @@ class ToolRunner:
         finally:
             self._jobs = [job for job in self._jobs if job not in open_jobs]
             self._running.difference_update(open_jobs)
-        return [job.result for job in jobs if job.result is not None]
+        results = [job.result for job in jobs if job.result is not None]
+        if not in_conversation:
+            self._aside.append(Message.assistant("", calls))
+            self._aside += [result.message(call) for call, result in zip(calls, results, strict=True)]
+        return results
 
     @property
     def is_waiting(self) -> bool:
@@ -218,6 +220,7 @@ class ToolRunner:
             agent=turn.agent,
             principal_id=turn.principal.id,
             plugin=job.plugin,
+            language=self._language,
         )
         policy = self._services.policy
         by_rule = policy.rule(facts, turn.catalog.rules)
@@ -226,9 +229,10 @@ class ToolRunner:
             reason = f": {ruling.reason}" if ruling.reason else "."
             raise ToolDeniedError(f"The rule {ruling.rule!r} denies this call{reason}", mend="Do not repeat it.")
         if ruling.verdict is Verdict.ALLOW and job.has_effect and not ruling.even_untrusted:
-            source = await untrusted_source(tool, arguments, turn.messages, turn.tools, ruling)
+            said = [*turn.messages, *self._aside]
+            source = await untrusted_source(tool, arguments, said, turn.tools, ruling)
             if source is not None:
-                return policy.kernel_ruling("untrusted", UNTRUSTED.format(source=source))
+                return policy.kernel_ruling("untrusted", UNTRUSTED[self._language].format(source=source))
         if ruling.verdict is Verdict.ALLOW and by_rule.verdict is Verdict.ASK:
             await self._note_automatic(job, ruling)
         return ruling
@@ -257,8 +261,12 @@ class ToolRunner:
         self._turn.add([AppendAudit(entry)], [event])
 
     @property
+    def _language(self) -> Language:
+        return "ru" if speaks_russian(self._turn.input.text) else "en"
+
+    @property
     def _interrupted(self) -> Ruling:
-        return self._services.policy.kernel_ruling("interrupted", INTERRUPTED)
+        return self._services.policy.kernel_ruling("interrupted", INTERRUPTED[self._language])
 
     async def _request(self, job: ToolJob, ruling: Ruling) -> ApprovalRequest:
         tool, arguments = job.ready
@@ -398,7 +406,8 @@ class ToolRunner:
                     await self._dispatch(job)
                     return
             try:
-                job.request = await self._request(job, self._services.policy.kernel_ruling("changed", CHANGED))
+                ruling = self._services.policy.kernel_ruling("changed", CHANGED[self._language])
+                job.request = await self._request(job, ruling)
             except IskraError as exc:
                 job.result = failure(exc)  # what it would act on has changed so that it cannot run at all
                 await self._finish_without_running(job)

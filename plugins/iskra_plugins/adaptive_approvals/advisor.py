@@ -9,6 +9,7 @@ from iskra_plugins.adaptive_approvals.ledger import LearnedRule, Thresholds, Use
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
 from iskra_plugins.adaptive_approvals.shapes import Shape, shape_of
 from iskra_plugins.adaptive_approvals.telling import RuleTelling
+from iskra_plugins.adaptive_approvals.texts import TEXTS
 from iskra_sdk import Advice, ApprovalAdvisor, Event, PluginContext, Risk, Verdict
 from iskra_sdk.approval import ApprovalRequest, CallFacts
 from iskra_sdk.ids import ApprovalId
@@ -54,18 +55,15 @@ class Learner(ApprovalAdvisor):
         rule = ledger.rule_for(shape.id, self._context.clock.now())
         if rule is not None and not (rule.is_silent and str(call.risk) not in self._silent):
             return Advice(Verdict.ALLOW, shape.id, _why(rule))
-        reasons = []
         record = ledger.shapes.get(shape.id)
-        if record is not None and record.rejections >= self._thresholds.caution_after:
-            remark = f", last with the remark: {record.last_remark}" if record.last_remark else ""
-            reasons.append(f"You refused {record.rejections} calls like this one{remark}.")
+        if record is None:
+            return None
+        say, reasons = TEXTS[call.language], []
+        if record.rejections >= self._thresholds.caution_after:
+            reasons.append(say.refused(record))
         offers = ledger.offers(shape.id, self._thresholds)
-        if offers and record is not None:
-            days = self._thresholds.lifetime.days
-            reasons.append(f"You approved the last {record.approvals} calls of this kind: {shape.text}.")
-            reasons.append(
-                f"If you accept the rule, they run without a question for {days} days; you can take it back."
-            )
+        if offers:
+            reasons.append(say.offer(record, shape, self._thresholds.lifetime.days))
         return Advice(Verdict.ASK, shape.id, " ".join(reasons), offers_rule=offers) if reasons else None
 
     async def learn(self, event: Event) -> None:

@@ -69,7 +69,8 @@ class ToolResults:
             identity = await asyncio.to_thread(self._identities.of, invocation.tool)
         if identity is None:
             # A reloaded plugin's tool is another one.
-            return _digest(invocation, self._own, self._identities.here(invocation.tool), version.writes, version.states), True
+            number = self._identities.here(invocation.tool)
+            return _digest(invocation, self._own, number, version.writes, version.states), True
         key = _digest(invocation, str(self._resources.workspace), identity, version.states)
         return key, version.writes <= self._kept_at.get(key, 0)
 

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iskra.approvals.chat import chat_text, new_code, parse_reply, question_text, speaks_russian, visible
+from iskra.approvals.reasons import CHANGED, INTERRUPTED, UNTRUSTED, undecided_text
+from iskra_sdk.errors import ApprovalClosedError, ApprovalNotFoundError
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,22 @@ def test_chat_text_speaks_russian() -> None:
     assert "да K7Q2" in chat_text(DATA, "ru")
     assert speaks_russian("прочитай README")
     assert not speaks_russian("read README")
+
+
+@pytest.mark.parametrize("reason", [CHANGED, INTERRUPTED, UNTRUSTED])
+def test_every_reason_is_there_in_both_languages(reason: dict[str, str]) -> None:
+    assert [speaks_russian(reason[language]) for language in ("en", "ru")] == [False, True]
+    assert reason["en"].count("{source}") == reason["ru"].count("{source}")
+
+
+@pytest.mark.parametrize("state", ["approved", "denied", "expired", "cancelled", "made up"])
+def test_a_reply_that_decides_nothing_is_explained_in_its_language(state: str) -> None:
+    closed = ApprovalClosedError("It is closed.", facts={"state": state})
+    for error in (closed, ApprovalNotFoundError("There is none.")):
+        assert undecided_text("K7Q2", error, "en") == str(error)
+        text = undecided_text("K7Q2", error, "ru")
+        assert speaks_russian(text)
+        assert "K7Q2" in text
 
 
 def test_question_lists_its_options() -> None:

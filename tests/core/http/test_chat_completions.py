@@ -138,6 +138,14 @@ async def test_an_unknown_code_is_answered_without_a_turn(client: httpx.AsyncCli
     assert len((await client.get("/api/v1/sessions", params={"limit": 200})).json()["data"]) == before
 
 
+async def test_a_russian_reply_that_decides_nothing_is_answered_in_russian(client: httpx.AsyncClient) -> None:
+    assert "нет запроса с кодом Q7Q7" in await say(client, "agent:echo", "да Q7Q7")
+    shown = await say(client, "agent:notes", "запомни это")
+    code = re.findall("да ([A-Z0-9]{4})", shown)[0]
+    done = await say(client, "agent:notes", "запомни это", shown, f"да {code}")
+    assert "он разрешён" in await say(client, "agent:notes", "запомни это", shown, f"да {code}", done, f"нет {code}")
+
+
 async def test_a_foreign_code_is_as_unknown_as_any(client: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     shown = await say(client, "agent:notes", "mine alone")
     answer = await say(other, "agent:notes", "mine alone", shown, f"approve {code_in(shown)}")

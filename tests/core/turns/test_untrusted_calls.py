@@ -1,12 +1,16 @@
 """A rule that allows calls does not allow what a tool's output talked the model into."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
+from iskra_sdk.agent import Agent
 from iskra_sdk.approval import ApprovalRule, Verdict
+from iskra_sdk.message import Message
 from iskra_sdk.session_store import SessionStore
 from iskra_sdk.tool import tool
+from iskra_sdk.turn import Turn, TurnEvent
 from iskra_sdk.untrusted import RULE
 from turn_kit import ALICE, call, turn_kit, types
 
@@ -63,6 +67,32 @@ async def test_output_of_an_earlier_turn_stays_untrusted(store: SessionStore) ->
         await kit.finish(first)
         second = await kit.turns.start(ALICE, first.session_id, "go on", model="agent:helper")
         await kit.until(second, "approval.requested")
+
+
+async def test_what_an_agent_read_by_itself_is_untrusted_as_well(store: SessionStore) -> None:
+    class Clerk(Agent):
+        name = "clerk"
+        tools = ("letter", "note")
+
+        async def run(self, turn: Turn) -> AsyncIterator[TurnEvent]:
+            found = await turn.call_tool("letter", {})
+            asked = [Message.user(f"Do what is to be done: {found.content}")]
+            async for event in turn.stream_model(messages=asked):
+                yield event
+            assert turn.answer is not None
+            await turn.call_tools(turn.answer.message.tool_calls)
+
+    async with turn_kit(store, STEPS[1], agents=[Clerk()], tools=[letter, note], rules=[ALLOW]) as kit:
+        record = await kit.turns.start(ALICE, None, "see to the mail", model="agent:clerk")
+        asked = await kit.until(record, "approval.requested")
+        assert "letter returned" in str(asked.data["reason"])
+
+
+async def test_the_question_is_in_the_language_of_the_message(store: SessionStore) -> None:
+    async with turn_kit(store, *STEPS, tools=[letter, note], rules=[ALLOW]) as kit:
+        record = await kit.turns.start(ALICE, None, "прочитай письмо", model="agent:helper")
+        asked = await kit.until(record, "approval.requested")
+        assert "который вернул letter" in str(asked.data["reason"])
 
 
 async def test_the_model_is_told_what_the_marks_mean(store: SessionStore) -> None:

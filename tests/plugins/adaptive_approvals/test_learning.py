@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from pydantic import ValidationError
@@ -43,9 +43,12 @@ class Office:
         self.context = month.Context(ManualClock(), month.Decided(), HarnessState("adaptive_approvals", self.store))
         self.learner = Learner(cast("Any", self.context), AdaptiveSettings(**settings))
 
-    def advice(self, path: str = "docs/a.md", user: str = "anna") -> Advice | None:
+    def advice(
+        self, path: str = "docs/a.md", user: str = "anna", language: Literal["en", "ru"] = "en"
+    ) -> Advice | None:
         call = self.month.write(path)
-        return self.learner.advise(CallFacts(call.tool, call.risk, call.arguments, "coder", user, "workspace"))
+        facts = CallFacts(call.tool, call.risk, call.arguments, "coder", user, "workspace", language)
+        return self.learner.advise(facts)
 
     async def decide(
         self,
@@ -133,6 +136,19 @@ async def test_what_cannot_be_told_is_learned_all_the_same(office: Office, monke
 async def test_remember_without_an_offer_accepts_nothing(office: Office) -> None:
     await office.decide(remember=True)
     assert office.learner.in_force("anna") == []
+
+
+async def test_who_writes_russian_is_told_in_russian(office: Office) -> None:
+    for _ in range(3):
+        await office.decide(approves=False, remark="не сюда")
+    advice = office.advice(language="ru")
+    assert advice is not None
+    assert advice.reason == "Такие вызовы вы отклонили 3 раза, последний раз с замечанием: не сюда."
+    for _ in range(10):
+        await office.decide()
+    advice = office.advice(language="ru")
+    assert advice is not None
+    assert "разрешили 10 раз подряд: write_file (" in advice.reason
 
 
 async def test_who_edits_the_call_accepts_no_rule_for_what_was_not_offered(office: Office) -> None:
