@@ -1,5 +1,6 @@
 """The ethics check of what needs no conversation to act on: injections into blocks, and faults."""
 
+import asyncio
 from collections.abc import Mapping
 
 from iskra_chaos.ethics import Clearances, Insertion, Operation, Review, Rules, SessionFacts, review
@@ -9,6 +10,10 @@ from iskra_chaos.faults.vocabulary import Family
 from iskra_chaos.processes.admission import Admission
 from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.sift.block import SIFTBlock, content_hash
+from iskra_chaos.sift.block_text import language_of_block, statements_of, text_of
+from iskra_chaos.sift.sensitivity import sensitive_topics
+from iskra_metrics.distress import in_crisis
+from iskra_metrics.text import Language
 from iskra_sdk.clock import Clock
 from iskra_sdk.principal import Principal
 
@@ -29,6 +34,9 @@ _OPERATION_OF_INJECTION: Mapping[InjectionType, OperationType] = {
     "uncertainty_zones": "micro_disturbance",
     "emergence_triggers": "emergent_stimulation",
 }
+
+_LONGEST_QUESTION = 2_000
+_MOST_SAID = 8
 
 
 class Clearing:
@@ -68,6 +76,7 @@ class Clearing:
         if session_id:
             conversation = await self._measuring.conversation(principal, session_id)
             facts = self._admission.facts(session_id, conversation)
+        facts = await asyncio.to_thread(_with_block, facts, block)
         is_canary = injection == "contradiction_points"
         return Operation(
             operation_type=_OPERATION_OF_INJECTION[injection],
@@ -80,17 +89,18 @@ class Clearing:
             injection_type=injection,
             insertions=(Insertion(text=content_hash(block), tag="CANARY" if is_canary else "HYP"),),
             hypotheses_labelled=True,
+            base_answer_first=True,  # what the block says stays, and stands before what is added
         )
 
-    def _review(self, asked: Operation) -> Review:
-        return review(asked, self._rules, language="en", at=self._clock.now())
+    def _review(self, asked: Operation, language: Language = "en") -> Review:
+        return review(asked, self._rules, language=language, at=self._clock.now())
 
     async def review_injection(
         self, principal: Principal, block: SIFTBlock, injection: InjectionType, intensity: float, *, session_id: str
     ) -> tuple[Review, str]:
         """Review an injection; return the review and, if it approves, a token for exactly this injection."""
         asked = await self._injection(principal, block, injection, intensity, session_id)
-        reviewed = self._review(asked)
+        reviewed = self._review(asked, language_of_block(block))
         return reviewed, self._clearances.issue(asked, reviewed) if reviewed.approved else ""
 
     async def redeem_injection(
@@ -121,7 +131,8 @@ class Clearing:
             EthicsRefusedError: It is not approved.
         """
         asked = await self._injection(principal, block, injection, intensity, "")
-        self._clearances.redeem(self._clearances.issue(asked, self._review(asked)), asked)
+        reviewed = self._review(asked, language_of_block(block))
+        self._clearances.redeem(self._clearances.issue(asked, reviewed), asked)
 
     def clear_fault(self, principal: Principal, body: FaultRequest) -> None:
         """Review a fault and use its clearance at once.
@@ -146,3 +157,18 @@ class Clearing:
             journal_note=f"{body.point} {body.kind}",
         )
         self._clearances.redeem(self._clearances.issue(asked, self._review(asked)), asked)
+
+
+def _with_block(facts: SessionFacts, block: SIFTBlock) -> SessionFacts:
+    """Return the facts of a session with what a block says: a crisis, a delicate subject, the person's question."""
+    question = block.source.context.get("question")
+    asked = question[:_LONGEST_QUESTION] if isinstance(question, str) else ""
+    texts = [asked, *(statement.text for statement in statements_of(block))]
+    topics = dict.fromkeys([*facts.sensitive_topics, *sensitive_topics(f"{asked}\n{text_of(block)}")])
+    return facts.model_copy(
+        update={
+            "in_crisis": facts.in_crisis or any(in_crisis(text) for text in texts),
+            "sensitive_topics": tuple(topics),
+            "said": (*facts.said, asked)[-_MOST_SAID:] if asked.strip() else facts.said,
+        }
+    )

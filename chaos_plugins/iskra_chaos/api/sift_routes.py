@@ -1,7 +1,7 @@
 """``/api/v1/sift``: build, analyse, unsettle and restore SIFT blocks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Request
@@ -11,9 +11,10 @@ from iskra_chaos.api.access import caller, require_level
 from iskra_chaos.api.bodies import AnalyzeRequest, ClearanceRequest, InjectRequest, RevertRequest
 from iskra_chaos.ethics import Review
 from iskra_chaos.parts import ChaosParts
+from iskra_chaos.processes.session_blocks import SessionBlocks
 from iskra_chaos.sift.analysis import ChaosAnalysisResult, SurfaceAnalysis
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.building import block_from_turn, blocks_from_document
+from iskra_chaos.sift.building import blocks_from_document
 from iskra_chaos.sift.comprehensive import comprehensive
 from iskra_chaos.sift.deep import deep
 from iskra_chaos.sift.injection import inject, revert
@@ -56,21 +57,25 @@ class InjectionClearance(BaseModel):
 def sift_app(parts: ChaosParts) -> FastAPI:
     """Return the application; its mount asks for ``chaos:read``, each route for what it needs beyond that."""
     app = FastAPI(title="SIFT blocks", openapi_url=None, docs_url=None, redoc_url=None)
+    session_blocks = SessionBlocks(parts.context.sessions)
 
     @app.get("/sessions/{session_id}", tags=["sift"])
     async def blocks_of_session(request: Request, session_id: _Id) -> Blocks:
         """Return a session's latest turns as blocks."""
-        conversation = await parts.measuring.conversation(caller(request), session_id)
-        return Blocks(data=await asyncio.to_thread(_blocks, conversation.messages))
+        return Blocks(data=await session_blocks.of(caller(request), session_id))
 
     @app.post("/documents", tags=["sift"])
     async def blocks_of_document(request: Request, body: DocumentBody) -> Blocks:
         """Cut a document into blocks; nothing is kept."""
-        require_level(caller(request), "intermediate")
+        principal = caller(request)
+        require_level(principal, "intermediate")
+        now = parts.context.clock.now()
         found = await asyncio.to_thread(
-            blocks_from_document, body.text, origin=body.origin, author=body.author, date=body.date
+            lambda: blocks_from_document(
+                body.text, origin=body.origin, author=body.author, date=body.date, as_of=now, actor=principal.id
+            )
         )
-        return Blocks(data=list(found))
+        return Blocks(data=found)
 
     @app.post("/chaos_analyze", tags=["sift"])
     async def analyze(request: Request, body: AnalyzeRequest) -> ChaosAnalysisResult:
@@ -85,7 +90,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
             recent = conversation.utterances[-_NEIGHBOURS:]
             goal = goal or conversation.goal
             if body.analysis_depth != "surface":
-                others = await asyncio.to_thread(_blocks, conversation.messages[-2 * _NEIGHBOURS :])
+                others = await session_blocks.of(principal, body.session_id)
         began = parts.context.clock.monotonic()
         analysis: SurfaceAnalysis
         if body.analysis_depth == "surface":
@@ -165,16 +170,3 @@ def _sampler(parts: ChaosParts, principal: Principal, body: AnalyzeRequest) -> C
         return (await parts.context.llm.complete(asked)).message.text
 
     return sample
-
-
-def _blocks(messages: Sequence[Message]) -> list[SIFTBlock]:
-    """Return one block per pair of a user's message and its answer."""
-    found = []
-    asked = ""
-    for message in messages:
-        if message.role == "user":
-            asked = message.text
-        elif message.role == "assistant" and message.text.strip() and asked:
-            found.append(block_from_turn(asked, message.text))
-            asked = ""
-    return found[-_NEIGHBOURS:]

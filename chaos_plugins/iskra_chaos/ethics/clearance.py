@@ -70,6 +70,8 @@ class Clearances:
             ClearanceError: It cannot be used; ``reason`` tells why.
             QueueFullError: More tokens were used within their lifetime than are remembered.
         """
+        if not token:
+            raise ClearanceError("missing")
         shape = _SHAPE.fullmatch(token) if len(token) <= _LONGEST_TOKEN else None
         if shape is None:
             raise ClearanceError("unknown")

@@ -4,9 +4,10 @@ from typing import Literal
 
 from iskra_sdk.errors import PermissionDeniedError
 
-ClearanceFault = Literal["unknown", "expired", "used", "other_operation", "tampered"]
+ClearanceFault = Literal["missing", "unknown", "expired", "used", "other_operation", "tampered"]
 
 _WHY: dict[ClearanceFault, str] = {
+    "missing": "no token came with it",
     "unknown": "this server process never issued it",
     "expired": "its time is over",
     "used": "it was used before, and each works once",
@@ -25,7 +26,7 @@ class ClearanceError(PermissionDeniedError):
     """A clearance cannot be redeemed.
 
     Attributes:
-        reason: Which of the five faults it has.
+        reason: Which of the six faults it has.
     """
 
     code = "clearance"
@@ -33,7 +34,10 @@ class ClearanceError(PermissionDeniedError):
     def __init__(self, reason: ClearanceFault) -> None:
         super().__init__(
             f"The ethics clearance was refused: {_WHY[reason]}.",
-            mend="Ask for a new review of the operation as it is now, and use its clearance once.",
+            mend=(
+                "Ask for a new review of the operation as it is now, and use its clearance once; "
+                "for a SIFT block: POST /api/v1/sift/clearance."
+            ),
             facts={"reason": reason},
         )
         self.reason = reason

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast, get_args
 from pydantic import ValidationError
 
 from iskra_chaos.sift.block import SIFTBlock, content_hash, content_of
+from iskra_chaos.sift.block_text import language_of_block
 from iskra_chaos.sift.canonical_json import canonical_json
 from iskra_chaos.sift.material import material_of
 from iskra_chaos.sift.patches import apply, diff, is_below, value_at
@@ -84,7 +85,7 @@ def inject(
         inverse=[PatchStep.model_validate(step) for step in inverse],
         before_hash=before_hash,
         after_hash=after_hash,
-        verify=VERIFY[injection_type],
+        verify=VERIFY[injection_type][language_of_block(block)],
     )
     return Injection(_with_record(block, name, after, intervention, f"inject:{injection_type}"), intervention)
 
@@ -110,7 +111,10 @@ def revert(block: SIFTBlock, intervention_id: str, *, at: datetime | None = None
     records = block.trace.chaos_interventions
     record = next((one for one in records if one.id == intervention_id and not one.reverts), None)
     if record is None:
-        raise NotFoundError(f"The block {block.id!r} has no injection {intervention_id!r}.")
+        raise NotFoundError(
+            f"The block {block.id!r} has no injection {intervention_id!r}.",
+            mend="Send the block that came back from the injection, with an id of its `trace.chaos_interventions`.",
+        )
     active = [one.id for one in active_interventions(block)]
     if intervention_id not in active:
         return block

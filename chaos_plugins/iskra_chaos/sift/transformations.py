@@ -18,6 +18,7 @@ from iskra_chaos.sift.refusals import InjectionBoundError
 from iskra_chaos.sift.sensitivity import SENSITIVE
 from iskra_chaos.sift.trace import InjectionType
 from iskra_metrics.claims import contradictions, negate
+from iskra_metrics.text import Language
 
 MOST: dict[InjectionType, int] = {
     "paradox_seeds": 3,
@@ -43,14 +44,29 @@ PATHS: dict[InjectionType, tuple[str, ...]] = {
 }
 """Where an injection may write; nowhere else, and never to `verified_data`."""
 
-VERIFY: dict[InjectionType, str] = {
-    "paradox_seeds": "the answer states the conditions under which a claim and its counter-claim hold",
-    "perspective_shifts": "at least one branch concludes differently, or their agreement is stated",
-    "contradiction_points": "the agent reports the planted statement as false",
-    "uncertainty_zones": "the agent asks or verifies instead of asserting",
-    "emergence_triggers": "the answer has a new concept that is linked to two inputs or more",
+VERIFY: dict[InjectionType, dict[Language, str]] = {
+    "paradox_seeds": {
+        "en": "the answer states the conditions under which a claim and its counter-claim hold",
+        "ru": "в ответе названы условия, при которых верны тезис и возражение",
+    },
+    "perspective_shifts": {
+        "en": "at least one branch concludes differently, or their agreement is stated",
+        "ru": "хотя бы одна ветвь приходит к другому выводу, или сказано, что они согласны",
+    },
+    "contradiction_points": {
+        "en": "the agent reports the planted statement as false",
+        "ru": "агент называет подложенное утверждение ложным",
+    },
+    "uncertainty_zones": {
+        "en": "the agent asks or verifies instead of asserting",
+        "ru": "агент спрашивает или проверяет, а не утверждает",
+    },
+    "emergence_triggers": {
+        "en": "the answer has a new concept that is linked to two inputs or more",
+        "ru": "в ответе есть новое понятие, связанное по меньшей мере с двумя исходными",
+    },
 }
-"""The effect that shows whether an injection worked."""
+"""The effect that shows whether an injection worked, in the language of the block."""
 
 # A number with a unit behind it, the last one first: numbers before a verb are often names, as in "node 3 holds".
 _QUANTITY = re.compile(r"(?<![\w.,])\d{1,15}(?=\s*%|\s+[^\W\d_])")
@@ -73,6 +89,7 @@ def _paradox_seeds(material: Material, content: Content) -> Content:
         raise InjectionBoundError(
             "chaos_sensitivity",
             f"no paradox from {SENSITIVE} on, and this block has {material.block.source.chaos_sensitivity}.",
+            mend="Take `uncertainty_zones`, which only asks for checks, or leave the block as it is.",
         )
     present = sum(parse(raw).tag == "HYP" for raw in material.block.inference.paradoxical_elements)
     wanted = _room("paradox_seeds", present, math.ceil(3 * material.intensity))

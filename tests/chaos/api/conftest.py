@@ -51,10 +51,10 @@ class House:
                 client.ask(f"What about part {number} of the fair?", session)
         return session.id
 
-    def say(self, text: str, session_id: str, name: str = "owner") -> None:
+    def say(self, text: str, session_id: str, name: str = "owner", model: str | None = None) -> None:
         """Send a message and wait for the end of its turn."""
         with IskraClient(self.server.url, self._token(name)) as client:
-            client.ask(text, client.sessions.get(session_id))
+            client.ask(text, client.sessions.get(session_id), model)
 
 
 def token_of(name: str) -> str:

@@ -2,12 +2,15 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from chaos.api.conftest import House
+from fake_upstream import Call, Request
 
 TYPES = ("paradox_seeds", "perspective_shifts", "uncertainty_zones", "emergence_triggers")
 
@@ -134,3 +137,87 @@ def test_a_block_of_ten_megabytes_is_refused(client: httpx.Client) -> None:
     refused = client.post("/sift/chaos_analyze", json={"sift_block": block, "analysis_depth": "surface"})
     assert refused.status_code in (413, 422)
     assert len(refused.content) < 5_000
+
+
+def test_a_block_tells_who_answered_when_and_on_which_results(
+    house: House, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (house.server.workspace / "fair.txt").write_text("The fair costs 500 euros in June.")
+
+    def reads_first(request: Request) -> Iterator[str | Call]:
+        is_read = request["messages"][-1]["role"] == "tool"
+        yield "The fair costs 500 euros in June." if is_read else Call("read_file", {"path": "fair.txt"})
+
+    monkeypatch.setattr(house.upstream, "answer", reads_first)
+    session_id = house.session("user", turns=2)
+    found = client.get(f"/sift/sessions/{session_id}")
+    first, second = found.json()["data"]
+    assert first["source"]["origin"] == "assistant(agent:ask)"
+    read = [key for key, one in second["source"]["context"]["evidence"].items() if one["name"] == "read_file"]
+    assert any(f"[evidence: {key}" in fact for key in read for fact in second["fact"]["verified_data"])
+    assert first["source"]["reliability"] > 0.6
+    assert first["trace"]["processing_history"][0]["at"]
+    assert first["id"] < second["id"]
+    assert second["inference"]["chaos_potential"] > first["inference"]["chaos_potential"]  # it says the same again
+    assert client.get(f"/sift/sessions/{session_id}").json() == found.json()
+
+
+def test_a_voice_is_named_in_the_block(house: House, client: httpx.Client) -> None:
+    session_id = house.session("user", turns=1)
+    house.say("What else?", session_id, "user", model="voice:sam")
+    assert (
+        client.get(f"/sift/sessions/{session_id}").json()["data"][-1]["source"]["origin"] == "assistant(agent:ask, sam)"
+    )
+
+
+def test_a_document_is_as_fresh_as_its_date(client: httpx.Client) -> None:
+    def reliability(date: str) -> float:
+        document = {"text": DOCUMENT, "origin": "https://example.org/fair", "author": "A. Smith", "date": date}
+        block = client.post("/sift/documents", json=document).json()["data"][0]
+        assert block["trace"]["processing_history"][0]["actor"] == "user"
+        return float(block["source"]["reliability"])
+
+    assert reliability("1999") < reliability("2024-05-17") < reliability(datetime.now(UTC).date().isoformat())
+
+
+@pytest.mark.parametrize(
+    "text", ["I want to kill myself, therefore I wrote a letter.", "Я хочу умереть, поэтому написал письмо."]
+)
+def test_a_block_that_speaks_of_a_crisis_is_not_unsettled(client: httpx.Client, text: str) -> None:
+    block = client.post("/sift/documents", json={"text": text, "origin": "https://example.org/letter"}).json()["data"][
+        0
+    ]
+    block["source"]["chaos_sensitivity"] = 0.0  # whatever a client says of it
+    for kind in TYPES:
+        asked = {"sift_block": block, "injection_type": kind, "intensity": 0.3}
+        reviewed = client.post("/sift/clearance", json=asked).json()
+        assert reviewed["token"] == ""
+        assert "vulnerability.crisis" in [one["rule"] for one in reviewed["review"]["violations"]]
+        assert reviewed["review"]["help"]
+
+
+def test_a_delicate_block_is_unsettled_gently_only(client: httpx.Client) -> None:
+    text = "My doctor named the diagnosis, therefore the treatment begins. As I said: my doctor named the diagnosis."
+    block = client.post("/sift/documents", json={"text": text, "origin": "https://example.org/x"}).json()["data"][0]
+    asked = {"sift_block": block, "injection_type": "perspective_shifts", "intensity": 0.35}
+    rules = [one["rule"] for one in client.post("/sift/clearance", json=asked).json()["review"]["violations"]]
+    assert "sensitive_domain.intensity" in rules
+    assert client.post("/sift/clearance", json={**asked, "intensity": 0.3}).json()["review"]["approved"]
+
+
+def test_a_russian_block_is_reviewed_in_russian(client: httpx.Client) -> None:
+    text = "Ярмарка пройдёт в июне, поэтому сцену построят в пятницу. Город платит 500 евро."
+    block = client.post("/sift/documents", json={"text": text, "origin": "https://example.org/ru"}).json()["data"][0]
+    asked = {"sift_block": block, "injection_type": "contradiction_points", "intensity": 0.3}
+    [violation] = client.post("/sift/clearance", json=asked).json()["review"]["violations"]
+    assert violation["message"].startswith("Подложен") or "песочниц" in violation["message"]
+    injected = inject(client, block, "uncertainty_zones").json()
+    assert injected["intervention"]["verify"] == "агент спрашивает или проверяет, а не утверждает"
+
+
+def test_a_missing_clearance_says_where_to_get_one(client: httpx.Client) -> None:
+    asked = {"sift_block": block_of(client), "injection_type": "paradox_seeds", "ethical_clearance": {}}
+    refused = client.post("/sift/chaos_inject", json=asked)
+    assert refused.status_code == 403
+    assert refused.json()["reason"] == "missing"
+    assert "/api/v1/sift/clearance" in refused.json()["mend"]
