@@ -32,8 +32,34 @@ WHOLE_NEGATION = re.compile(
 )
 
 
+_COUNTED = """
+день дня дней дню днем днях дни
+час часа часов часы часу часам часах
+год года лет годы годов году годам годах
+рубль рубля рублей рубли рублю рублях руб
+метр метра метров метры метре метрах
+литр литра литров литры литре
+тонна тонны тонн тонну тоннах
+штука штуки штук штуку штуках шт
+балл балла баллов баллы баллах
+миля мили миль милю
+шаг шага шагов шаги шагах
+этаж этажа этажей этажи этаже этажах
+раз раза разу
+человек человека людей люди людям людях
+ребенок ребенка детей дети детям
+foot feet
+inch inches
+"""
+_FORMS = {form: forms[0] for forms in map(str.split, _COUNTED.strip().splitlines()) for form in forms}
+
+
 def base(word: str) -> str:
-    """Return the stem of a word without the English "s" of plurals and verbs: "need" of "needs"."""
+    """Return the stem of a word without its endings as far as these show within a stem.
+
+    "need" of "needs"; «день» of «дня» and «дней»: what is counted changes its form with the number.
+    """
+    word = _FORMS.get(word.replace("ё", "е"), word)
     return stem(word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word)
 
 

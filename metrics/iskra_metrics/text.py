@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -70,6 +70,11 @@ def _language(text: str) -> Language:
     letters = [character for character in text if character.isalpha()]
     cyrillic = sum("\u0400" <= character <= "\u04ff" for character in letters)
     return "ru" if letters and cyrillic >= 0.3 * len(letters) else "en"
+
+
+def language_spoken(texts: Sequence[str]) -> Language:
+    """Return the language of the latest text that has letters: «Да» is Russian, and so is the "42" after it."""
+    return language_of(next((text for text in reversed(texts) if any(map(str.isalpha, excerpt(text)))), ""))
 
 
 def words(text: str) -> list[str]:

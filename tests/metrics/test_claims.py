@@ -19,6 +19,10 @@ from metrics.windows import LANGUAGES, subjects
         ("The disk has 5 GB of free space.", "The disk has 7 GB of free space.", "number"),
         ("Тесты проекта идут 12 минут.", "Тесты проекта идут 40 минут.", "number"),
         ("The discount for students is 15%.", "The discount for students is 20%.", "number"),
+        ("Переезд офиса займёт 3 дня.", "Переезд офиса займёт 5 дней.", "number"),
+        ("Проверка отчёта длится 1 час.", "Проверка отчёта длится 6 часов.", "number"),
+        ("Кредит банка взят на 2 года.", "Кредит банка взят на 15 лет.", "number"),
+        ("Билет на поезд стоит 42 рубля.", "Билет на поезд стоит 50 рублей.", "number"),
     ],
 )
 def test_statements_that_cannot_both_hold_are_found(first: str, second: str, kind: str) -> None:
@@ -36,6 +40,8 @@ def test_statements_that_cannot_both_hold_are_found(first: str, second: str, kin
         ("Сервер шифрует пароли?", "Сервер не шифрует пароли."),
         ("The disk has 5 GB of free space.", "The disk has 5 GB of space that is free."),
         ("The disk has 5.0 GB of free space.", "The disk has 5 GB of free space."),
+        ("Переезд офиса займёт 2 дня.", "На переезд офиса уйдёт 2 дня."),
+        ("Переезд офиса займёт 3 дня.", "Переезд офиса займёт 5 человек."),
         ("In 2019 the company had 40 workers.", "In 2021 the company had 90 workers."),
         ("The disk has 5 GB of free space.", "The disk spins with 7200 turns, leaving free space."),
         ("The oven is hot.", "The server is not hot."),
