@@ -29,6 +29,7 @@ signals = st.builds(
     chaos=shares,
     trust=shares,
     pain=shares,
+    hurt=shares,
     silence=shares,
     own_contradictions=st.integers(0, 3),
     unsupported_facts=st.integers(0, 2),
@@ -65,6 +66,9 @@ def test_a_calm_conversation_is_iskras() -> None:
         ({"own_contradictions": 1}, "kain"),
         ({"staleness": 0.36}, "pino"),
         ({"staleness": 0.36, "pain": 0.30}, "iskra"),
+        ({"staleness": 0.36, "hurt": 0.50}, "iskra"),
+        ({"staleness": 0.36, "hurt": 0.49}, "pino"),
+        ({"staleness": 0.60, "hurt": 0.50}, "iskra"),
         ({"staleness": 0.34}, "iskra"),
         ({"clarity": 0.59}, "sam"),
         ({"clarity": 0.60}, "iskra"),
@@ -112,6 +116,12 @@ def test_after_hundun_comes_sam_and_hundun_rests() -> None:
     assert chosen(Standing("hundun", turns=1, since_hundun=0), staleness=0.9) == "sam"
     assert chosen(Standing("sam", turns=2, since_hundun=2), staleness=0.9) == "pino"
     assert chosen(Standing("sam", turns=3, since_hundun=4), staleness=0.9) == "hundun"
+
+
+def test_pino_makes_way_for_hundun_in_a_stuck_conversation_and_jokes_while_hundun_rests() -> None:
+    for staleness in (0.55, 0.8, 1.0):
+        assert chosen(Standing("pino", turns=2), staleness=staleness) == "hundun"
+        assert chosen(Standing("pino", turns=2, since_hundun=2), staleness=staleness) == "pino"
 
 
 def test_equals_are_decided_for_iskra() -> None:

@@ -103,6 +103,29 @@ async def test_conflicts_of_statements_are_found_and_named(company: Company) -> 
     assert answer["status"] == "completed"
 
 
+async def test_a_conflict_that_is_resolved_in_russian_is_seen(company: Company) -> None:
+    said = {"Iskra": "Кайн и Сэм расходятся: выпуск стоит 10 или 3 дня.", "Kain": "Выпуск стоит 10 дней работы."}
+
+    def disagree(request: Request) -> Iterator[str | Call]:
+        system = request["messages"][0]["content"]
+        yield next(
+            (text for name, text in said.items() if f"You speak as {name}" in system), "Выпуск стоит 3 дня работы."
+        )
+
+    company.upstream.answer = disagree
+    answer = await company.post(PATH, wanted("kain", "sam", content="Сколько стоит выпуск?"))
+    assert [conflict["resolution"] for conflict in answer["conflicts"]] == [said["Iskra"]]
+
+
+async def test_who_says_nothing_is_named(company: Company) -> None:
+    def silent(request: Request) -> Iterator[str | Call]:
+        yield " " if "You speak as Sam" in request["messages"][0]["content"] else "The report comes first."
+
+    company.upstream.answer = silent
+    answer = await company.post(PATH, wanted("kain", "sam"))
+    assert [left["voice_type"] for left in answer["left_out"]] == ["sam"]
+
+
 async def test_another_round_follows_where_a_criterion_is_not_met(company: Company) -> None:
     answer = await company.post(PATH, wanted("kain", "sam", criteria=("avoids: ∆",), round_budget=2))
     assert answer["status"] == "criteria_unmet"
@@ -174,6 +197,8 @@ async def test_nobody_who_can_speak_is_an_error(company: Company) -> None:
         (wanted("iskra"), 400),
         (wanted("iskra", "искра"), 400),
         (wanted("kain", "sam", content=""), 400),
+        (wanted("kain", "sam", content="\u200b\u202e \n"), 400),
+        (wanted("kain", "sam", criteria=("…",)), 400),
         (wanted("kain", "sam", session_id="ses_none"), 404),
         (wanted("kain", "sam", round_budget=9), 422),
         (wanted("kain", "sam", coordination_protocol="chaotic"), 422),

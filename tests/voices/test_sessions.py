@@ -182,6 +182,45 @@ async def test_a_crisis_that_an_agent_was_told_of_counts_too(company: Company) -
     await company.post("/api/v1/voices/collaborate", body)
 
 
+async def test_an_activated_voice_is_told_what_it_is_wanted_for(company: Company) -> None:
+    session, _ = await company.chat("voice:auto", "We plan the yearly report together with the whole team.")
+    asked = wanted("sam", session, turns=1)
+    asked["context"] = {"session_id": session, "chaos_intent": "встряхнуть план"}
+    await company.post(ACTIVATE, asked)
+    prompts = []
+    for _ in range(2):
+        company.upstream.requests.clear()
+        await company.chat("voice:auto", "What do we do about the tables of the report?", session=session)
+        prompts.append(company.upstream.requests[0]["messages"][0]["content"])
+    assert ["встряхнуть план" in prompt for prompt in prompts] == [True, False]
+
+
+async def test_one_voice_at_a_time_is_the_primary_one(company: Company) -> None:
+    session, _ = await company.chat("voice:auto", "We plan the yearly report together with the whole team.")
+    for voice in ("kain", "anhantha", "sam"):
+        await company.post(ACTIVATE, wanted(voice, session))
+    coordination = await company.get(f"/api/v1/voices/coordination/{session}")
+    roles = {voice["voice_type"]: voice["coordination_role"] for voice in coordination["active_voices"]}
+    assert [voice for voice, role in roles.items() if role == "primary"] == ["sam"]
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [("maki", "switched off"), ("Сибилла", "switched off"), ("nobody", "There is no voice")],
+)
+async def test_a_voice_that_is_off_says_how_it_is_switched_on(company: Company, name: str, detail: str) -> None:
+    session, _ = await company.chat("voice:iskra", SAME)
+    refused = await company.post(ACTIVATE, wanted(name, session), status=400)
+    assert detail in refused["detail"]
+    assert ("optional_voices" in refused["mend"]) is (detail == "switched off")
+
+
+@pytest.mark.parametrize("name", ["\u200bsam\u200b", " СЭМ ", "[сэм]", "Сэ\u0301м"])
+async def test_names_may_hold_what_nobody_sees(company: Company, name: str) -> None:
+    session, _ = await company.chat("voice:iskra", SAME)
+    assert (await company.post(ACTIVATE, wanted(name, session)))["voice_type"] == "sam"
+
+
 async def test_others_cannot_ask_voices_into_a_session(company: Company) -> None:
     session, _ = await company.chat("voice:iskra", SAME)
     response = await company.other.post(ACTIVATE, json=wanted("kain", session))

@@ -242,6 +242,24 @@ async def test_who_is_asked_for_by_name_does_not_joke_at_pain(text: str) -> None
         assert "You speak as Iskra" in on.model.requests[0].messages[0].text
 
 
+@pytest.mark.parametrize("text", ["I am exhausted and everything hurts.", "Мне очень тяжело, всё болит, я устал."])
+async def test_nobody_jokes_at_pain_that_is_new(text: str) -> None:
+    calm = [Message.user(f"What comes next in part {number} of the plan?") for number in range(6)]
+    async with stage("fine", repairs=False) as on:
+        await on.call(on.request("pino", text, history=calm))
+        assert "You speak as Iskra" in on.model.requests[0].messages[0].text
+
+
+@pytest.mark.parametrize(
+    ("said", "line"), [("Составь план отчёта.", "Пишу ответ. "), ("Plan it.", "Writing the answer. ")]
+)
+@pytest.mark.parametrize("text", ["42", "...", "👍"])
+async def test_a_message_without_letters_keeps_the_language(said: str, line: str, text: str) -> None:
+    async with stage("fine") as on:
+        await on.call(on.request("sam", text, history=[Message.user(said), Message.assistant("Well.")]))
+        assert line in [chunk.reasoning for chunk in on.chunks]
+
+
 async def test_auto_puts_the_chosen_voice_in_place() -> None:
     async with stage("A kind answer.", repairs=False) as on:
         await on.say("auto")

@@ -87,8 +87,13 @@ class Activation:
         fits = policy.purpose == wanted.interaction_purpose
         reason = f"asked for, to {wanted.interaction_purpose.replace('_', ' ')}"
         present = [policy.name, *record.spoken]
-        record.standing = replace(record.standing, requested=policy.name, requested_turns=wanted.turns)
-        record.spoken[policy.name] = Spoken(level, "primary", now.isoformat())
+        record.standing = replace(
+            record.standing,
+            requested=policy.name,
+            requested_turns=wanted.turns,
+            intent=wanted.context.chaos_intent.strip(),
+        )
+        record.take_part(policy.name, Spoken(level, "primary", now.isoformat()))
         record.is_watched = True
         await self._records.save(session_id)
         await self.tell(SessionId(session_id), record, Choice(policy.name, reason), level=level)
@@ -142,7 +147,8 @@ def signals_of(readings: Mapping[str, Reading], *, in_crisis: bool = False) -> S
     confidence = readings["staleness"].confidence if "staleness" in readings else 0.0
     values = {name: reading.value for name, reading in readings.items()} if confidence else {}
     own = int(readings["contradiction"].parts.get("of_user", 0)) if "contradiction" in readings else 0
-    return Signals.of(values, own_contradictions=own, in_crisis=in_crisis, confidence=confidence)
+    hurt = readings["pain"].parts.get("last", 0.0) if "pain" in readings else 0.0
+    return Signals.of(values, hurt=hurt, own_contradictions=own, in_crisis=in_crisis, confidence=confidence)
 
 
 def coordination_of(session_id: str, record: SessionRecord) -> VoiceCoordination:

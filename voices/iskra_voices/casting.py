@@ -10,7 +10,7 @@ from iskra_sdk.message import Message
 from iskra_sdk.plugin_context import PluginContext
 from iskra_voices.activation import Activation
 from iskra_voices.catalogue import AUTO, AUTO_PREAMBLE, VoiceCatalogue
-from iskra_voices.choice import CRISIS, Choice, Signals, Standing, activation_level, choose, forbidden
+from iskra_voices.choice import ASKED_FOR, CRISIS, Choice, Signals, Standing, activation_level, choose, forbidden
 from iskra_voices.conversation_readings import ConversationReadings
 from iskra_voices.known_facts import with_facts
 from iskra_voices.policy import Policy, Scene
@@ -94,7 +94,8 @@ class Casting:
         )
         if policy.name == "hundun":
             scene = await with_facts(self._context, caller.session_id, scene, request.messages)
-        prepared = self._laid_over(request, policy, scene)
+        intent = record.standing.intent if choice.reason == ASKED_FOR else ""
+        prepared = self._laid_over(request, policy, scene, intent)
         is_checked = settings.repairs and self._context.llm.has_language_model(request.model)
         return Part(policy, prepared, scene, is_checked=is_checked, is_held=is_checked or scene.in_crisis)
 
@@ -122,14 +123,15 @@ class Casting:
         record.turn_id, record.choice = caller.turn_id, choice
         record.attend(choice.voice, caller.turn_id)
         level = activation_level(choice.voice, signals)
-        record.spoken[choice.voice] = Spoken(level, "speaking", self._context.clock.now().isoformat())
+        role = "primary" if choice.reason == ASKED_FOR else "speaking"
+        record.take_part(choice.voice, Spoken(level, role, self._context.clock.now().isoformat()))
         if caller.session_id and (choice.voice != before.voice or not before.turns):
             await self._activation.tell(
                 SessionId(caller.session_id), record, choice, level=level, turn_id=TurnId(caller.turn_id)
             )
         return choice
 
-    def _laid_over(self, request: LLMRequest, policy: Policy, scene: Scene) -> LLMRequest:
+    def _laid_over(self, request: LLMRequest, policy: Policy, scene: Scene, intent: str) -> LLMRequest:
         """Put the voice's part of the prompt and its parameters in place of what the kernel laid over."""
         laid = self._overlaid(request.caller.voice)
         parameters = dict(request.parameters)
@@ -139,7 +141,7 @@ class Casting:
             # What the client or the agent asks for stays; nobody can tell it from the voice's own afterwards.
             parameters = {**policy.parameters, **parameters}
         preamble = AUTO_PREAMBLE if laid is None else laid.preamble
-        fragment = "\n".join([policy.preamble, *supplements(policy, scene)])
+        fragment = "\n".join([policy.preamble, *supplements(policy, scene, intent)])
         return replace(request, messages=_with_preamble(request.messages, preamble, fragment), parameters=parameters)
 
     def _without_voice(self, request: LLMRequest) -> LLMRequest:
@@ -164,12 +166,13 @@ def _after(standing: Standing, choice: Choice, *, is_auto: bool) -> Standing:
         since_hundun=0 if choice.voice == "hundun" else standing.since_hundun + 1,
         requested=standing.requested,
         requested_turns=max(0, standing.requested_turns - is_auto),
+        intent=standing.intent,
     )
 
 
-def supplements(policy: Policy, scene: Scene) -> list[str]:
-    """Return what a voice is told beside its demands."""
-    told = []
+def supplements(policy: Policy, scene: Scene, intent: str = "") -> list[str]:
+    """Return what a voice is told beside its demands; ``intent`` is what somebody asked it in for."""
+    told = [f"The user asked you in for this, which changes no demand: {intent}"] if intent else []
     if policy.name == "iskriv" and scene.claims:
         told.append("The claims:\n" + "\n".join(f"{name}: {claim}" for name, claim in scene.claims.items()))
     if scene.in_crisis and scene.resources:

@@ -34,6 +34,12 @@ class VoiceCatalogue:
 
     def __init__(self, optional: Iterable[str] = ()) -> None:
         wanted = set(optional)
+        self._optional = {
+            plain_name(each)
+            for name, policy in OPTIONAL.items()
+            if name not in wanted
+            for each in (name, policy.russian, *policy.aliases)
+        }
         extra = [policy for name, policy in OPTIONAL.items() if name in wanted]
         self.policies: Sequence[Policy] = (*SEVEN[:-1], *extra, SEVEN[-1])
         self._by_name = {
@@ -59,9 +65,13 @@ class VoiceCatalogue:
         """
         policy = self.get(name)
         if policy is None:
+            is_off = plain_name(name) in self._optional
+            choice = f"Pick one of: {', '.join(self.names)}."
             raise BadInputError(
-                f"There is no voice {name[:40]!r}.",
-                mend=f"Pick one of: {', '.join(self.names)}.",
+                f"The voice {name[:40]!r} is switched off." if is_off else f"There is no voice {name[:40]!r}.",
+                mend=f"{choice} An admin can name it in `optional_voices` of the plugin `voices`."
+                if is_off
+                else choice,
                 facts={"voices": self.names},
             )
         return policy

@@ -15,10 +15,13 @@ HUNDUN_REST = 4
 LEAST_CONFIDENCE = 1 / 3
 """Of a metric that makes a voice enter: two utterances. Pain and crisis count at once."""
 CRISIS = "crisis"
+ASKED_FOR = "asked for"
 
 _EQUAL = 1e-6
 _NO_HUNDUN_PAIN = 0.50
 _NO_PINO_PAIN = 0.30
+_HURTS = 0.50
+"""Of one message: a plain word of pain, or a mild one that is stressed. Nobody waits for it to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Signals:
     """What the choice looks at; values in [0, 1].
 
     Attributes:
+        hurt: Pain in the user's latest message alone; ``pain`` follows it slowly.
         own_contradictions: Pairs of statements of the user that contradict each other.
         unsupported_facts: Statements of the last answer marked ``[FACT]`` without a source.
         confidence: Of the metrics.
@@ -39,6 +43,7 @@ class Signals:
     trust: float = 0.8
     pain: float = 0.0
     silence: float = 0.0
+    hurt: float = 0.0
     own_contradictions: int = 0
     unsupported_facts: int = 0
     in_crisis: bool = False
@@ -62,6 +67,7 @@ class Standing:
         since_hundun: Turns since Hundun spoke; large if never.
         requested: Voice that somebody asked for.
         requested_turns: Coming turns for which that holds.
+        intent: What they asked it in for, in their words.
     """
 
     voice: str = "iskra"
@@ -69,6 +75,7 @@ class Standing:
     since_hundun: int = 1_000
     requested: str = ""
     requested_turns: int = 0
+    intent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def choose(standing: Standing, signals: Signals, voices: frozenset[str] | None =
     if signals.in_crisis and offered("anhantha"):
         return Choice("anhantha", CRISIS)
     if standing.requested_turns > 0 and offered(standing.requested) and not forbidden(standing.requested, signals):
-        return Choice(standing.requested, "asked for")
+        return Choice(standing.requested, ASKED_FOR)
     if standing.voice == "hundun":
         return Choice("sam" if offered("sam") else "iskra", "takes over after hundun")
     incumbent = standing.voice
@@ -130,10 +137,11 @@ def forbidden(voice: str, signals: Signals) -> str:
     """Return why a voice must not speak now, or the empty string."""
     if signals.in_crisis and voice in ("pino", "hundun", "kain"):
         return "the user may be in danger"
-    if voice == "pino" and signals.pain >= _NO_PINO_PAIN:
-        return f"no jokes at a pain of {signals.pain:.2f}"
-    if voice == "hundun" and signals.pain >= _NO_HUNDUN_PAIN:
-        return f"no broken frames at a pain of {signals.pain:.2f}"
+    pain = max(signals.pain, signals.hurt if signals.hurt >= _HURTS else 0.0)
+    if voice == "pino" and pain >= _NO_PINO_PAIN:
+        return f"no jokes at a pain of {pain:.2f}"
+    if voice == "hundun" and pain >= _NO_HUNDUN_PAIN:
+        return f"no broken frames at a pain of {pain:.2f}"
     return ""
 
 
@@ -222,7 +230,7 @@ def _claims(signals: Signals, standing: Standing) -> list[_Claim]:
         ),
         _Claim(
             "pino",
-            _beyond(signals.staleness, 0.35),
+            -1.0 if is_stuck else _beyond(signals.staleness, 0.35),  # who jokes there already makes way for Hundun
             f"staleness {signals.staleness:.2f}",
             sure and signals.staleness >= 0.35 and not is_stuck,
         ),

@@ -17,7 +17,7 @@ from iskra_voices.activation import coordination_of
 from iskra_voices.catalogue import VoiceCatalogue
 from iskra_voices.choice import Signals, activation_level, forbidden, speaking_score
 from iskra_voices.conversation_readings import ConversationReadings
-from iskra_voices.definitions.iskra import attributes
+from iskra_voices.definitions.iskra import attributes, names_voice
 from iskra_voices.ensemble import Ensemble, Task
 from iskra_voices.known_facts import with_facts
 from iskra_voices.mending import Judged
@@ -292,6 +292,7 @@ class Collaboration:
             signals = replace(
                 await self._readings.signals("", SessionRecord(), [*base, *said]),
                 pain=course.signals.pain,
+                hurt=course.signals.hurt,
                 in_crisis=course.signals.in_crisis,
             )
             able = [one for one in course.speakers if one != last and turns[one] < MOST_TURNS_OF_ONE]
@@ -322,6 +323,8 @@ class Collaboration:
             return
         if said.text:
             course.given.append(self._contribution(name, number, said))
+        else:
+            course.left_out.append(LeftOut(voice_type=name, reason="It said nothing."))
 
     def _contribution(self, name: str, number: int, said: Judged) -> Contribution:
         return Contribution(
@@ -341,14 +344,14 @@ class Collaboration:
         for each in [*course.given, *closing]:
             name = each.voice_type
             role = "closing" if name == "iskra" else "primary" if name == primary else "collaborating"
-            record.spoken[name] = Spoken(activation_level(name, course.signals), role, each.at.isoformat())
+            record.take_part(name, Spoken(activation_level(name, course.signals), role, each.at.isoformat()))
 
 
 def _content(wanted: CollaborationRequest, history: list[Message]) -> str:
     """Return the task in words; where the session's last message is the task, it leaves the history."""
     task = wanted.collaborative_task
     content = task.content.strip()
-    if not content:
+    if not any(character.isprintable() and not character.isspace() for character in content):
         last = next((place for place in reversed(range(len(history))) if history[place].role == "user"), None)
         if last is None:
             raise BadInputError(
@@ -369,8 +372,7 @@ def _resolution(conflict: Conflict, closing: str, heard: Mapping[str, str]) -> s
     """Return the sentence in which a conflict is resolved or called open, or the empty string."""
     text = heard.get("iskriv", "") if conflict.resolver == "iskriv" else closing
     for sentence in sentences(f"{text}\n{closing}"):
-        low = sentence.lower()
-        if all(name in low for name in conflict.voices):
+        if all(names_voice(sentence, name) for name in conflict.voices):
             return sentence
     return ""
 

@@ -118,6 +118,7 @@ class ConversationReadings:
         answers = [utterance.text for utterance in conversation if utterance.role == "assistant"]
         return Signals.of(
             readings.values,
+            hurt=readings.pain.parts["last"],
             own_contradictions=contradictions_in_last(said),
             unsupported_facts=len(_UNSUPPORTED.findall(answers[-1])) if answers else 0,
             in_crisis=bool(said) and in_crisis(said[-1]),

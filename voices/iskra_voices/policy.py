@@ -1,12 +1,11 @@
 """What a voice is: a manner of speaking whose every demand is also a check of the answer."""
 
 import logging
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from iskra_metrics.text import Language
+from iskra_metrics.text import Language, normal
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Scene:
         pain: The metric, in [0, 1].
         in_crisis: The latest message speaks of self-harm or of having nothing to live for.
         resources: Where somebody in a crisis finds people, in the language of the conversation.
-        language: Of the latest message.
+        language: Of the user's latest message that has letters.
     """
 
     asked: str = ""
@@ -119,5 +118,5 @@ def _holds(check: Check, answer: str, scene: Scene) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """Return a voice's name as it is compared: NFC, lower case, without brackets and spaces around it."""
-    return unicodedata.normalize("NFC", name).strip().strip("[]").strip().lower()
+    """Return a voice's name as it is compared: NFC, lower case, no unseen characters, no brackets around it."""
+    return normal(name).strip().strip("[]").strip()

@@ -41,8 +41,8 @@ class Requests:
         if why := forbidden(policy.name, signals):
             return why
         level = activation_level(policy.name, signals)
-        record.standing = replace(record.standing, requested=policy.name, requested_turns=turns)
-        record.spoken[policy.name] = Spoken(level, "primary", self._context.clock.now().isoformat())
+        record.standing = replace(record.standing, requested=policy.name, requested_turns=turns, intent="")
+        record.take_part(policy.name, Spoken(level, "primary", self._context.clock.now().isoformat()))
         self._asked[session_id] = policy.name
         while len(self._asked) > _MOST:
             del self._asked[next(iter(self._asked))]
@@ -59,5 +59,5 @@ class Requests:
         del self._asked[session_id]
         record = await parts.records.of(session_id)
         if record.standing.requested == name:
-            record.standing = replace(record.standing, requested="", requested_turns=0)
+            record.standing = replace(record.standing, requested="", requested_turns=0, intent="")
             await parts.records.save(session_id)

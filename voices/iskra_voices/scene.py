@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from iskra_metrics.distress import in_crisis
-from iskra_metrics.text import language_of, sentences
+from iskra_metrics.text import language_spoken, sentences
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.message import Message
 from iskra_voices.policy import Scene
@@ -34,7 +34,7 @@ def scene_of(
     asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
     results = [message.text for message in messages if message.role == "tool"]
     facts = [sentence for text in results for sentence in sentences(text)][-MOST_FACTS:]
-    language = language_of(asked)
+    language = language_spoken([message.text for message in messages if message.role == "user"])
     return Scene(
         asked=asked,
         said=[*said[-MOST_SAID:], *more],

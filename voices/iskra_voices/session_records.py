@@ -76,6 +76,13 @@ class SessionRecord:
             turns.append(turn_id)
             del turns[:-MOST_ATTENDED]
 
+    def take_part(self, voice: str, spoken: Spoken) -> None:
+        """Remember a voice's part; there is one primary voice at a time."""
+        if spoken.role == "primary":
+            for other in self.spoken.values():
+                other.role = "speaking" if other.role == "primary" else other.role
+        self.spoken[voice] = spoken
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as values that JSON can hold."""
         readings = {

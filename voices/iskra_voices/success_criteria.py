@@ -98,6 +98,11 @@ def criterion(text: str, catalogue: VoiceCatalogue) -> Criterion:
             ),
         )
     words = set(stems(text))
+    if not words:
+        raise BadInputError(
+            f"The criterion {text[:40]!r} has no word that an answer could be held against.",
+            mend="Say it in words, or take a form such as `max_words: 120`.",
+        )
     return Criterion(
         text,
         f"{ENOUGH_WORDS:.0%} of its content words are in the closing answer",

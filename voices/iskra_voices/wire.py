@@ -31,7 +31,9 @@ class ActivationContext(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     session_id: str = Field(default="", max_length=100, description="The session.")
-    chaos_intent: str = Field(default="", max_length=2000)
+    chaos_intent: str = Field(
+        default="", max_length=2000, description="What it is wanted for, in words; the voice is told in these turns."
+    )
     sensitivity_level: Share = Field(default=0.0, description="From .5, playful and breaking voices are damped.")
     urgency_level: Share = Field(default=0.0, description="The least activation level.")
 
@@ -87,7 +89,7 @@ class CollaborativeTask(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    task_type: str = Field(default="", max_length=200)
+    task_type: str = Field(default="", max_length=200, description="What kind of task it is; the voices are told.")
     content: str = Field(
         default="", max_length=20_000, description="The task in words; the session's last message by default."
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from iskra_metrics.text import Language, cosine, language_of, sentences, stems
+from iskra_metrics.text import Language, cosine, language_spoken, sentences, stems
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.message import Message
 
@@ -28,8 +28,8 @@ class Conversation:
 
     @property
     def language(self) -> Language:
-        """The language of what the user wrote last."""
-        return language_of(next((message.text for message in reversed(self.messages) if message.role == "user"), ""))
+        """The language of what the user wrote last in letters."""
+        return language_spoken([message.text for message in self.messages if message.role == "user"])
 
     @property
     def utterances(self) -> list[Utterance]:

@@ -51,16 +51,19 @@ def uses_every_voice(answer: str, scene: Scene) -> bool:
 def attributes(answer: str, voice: str, contribution: str) -> bool:
     """Tell whether an answer names a voice in a sentence that uses something the voice said."""
     said = set(stems(contribution))
-    named = [sentence for sentence in sentences(prose(answer)) if _names(sentence, voice)]
+    named = [sentence for sentence in sentences(prose(answer)) if names_voice(sentence, voice)]
     return any(not said or said & set(stems(sentence)) for sentence in named)
 
 
 def states_open_conflicts(answer: str, scene: Scene) -> bool:
     told = [sentence for sentence in sentences(prose(answer)) if re.search(_CONFLICT, normal(sentence))]
-    return all(any(_names(sentence, a) and _names(sentence, b) for sentence in told) for a, b in scene.conflicts)
+    return all(
+        any(names_voice(sentence, a) and names_voice(sentence, b) for sentence in told) for a, b in scene.conflicts
+    )
 
 
-def _names(sentence: str, voice: str) -> bool:
+def names_voice(sentence: str, voice: str) -> bool:
+    """Tell whether a sentence names a voice, in English or Russian, in any case."""
     text = normal(sentence).replace("ё", "е")
     return any(re.search(rf"\b{form}", text) for form in (voice, _STEMS.get(voice, voice)))
 
