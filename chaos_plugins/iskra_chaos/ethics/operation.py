@@ -28,7 +28,7 @@ InjectionType = Literal[
 # Bounds of what a review has to read.
 _LONGEST_REQUEST = 4_000
 _LONGEST_TEXT = 2_000
-_LONGEST_CARD = 4_000
+LONGEST_CARD = 10_000
 _LONGEST_GOAL = 20_000
 _LONGEST_INSERTION = 500
 _MOST_ITEMS = 100
@@ -127,7 +127,7 @@ class Operation(_Facts):
     sandboxed: bool = False
     disclosed: bool = False
     switches_voice: bool = False
-    prompt_card: str = Field(default="", max_length=_LONGEST_CARD)
+    prompt_card: str = Field(default="", max_length=LONGEST_CARD)
     journal_note: str = Field(default="", max_length=_LONGEST_TEXT)
     injection_type: InjectionType | None = None
     insertions: tuple[Insertion, ...] = Field(default=(), max_length=8)

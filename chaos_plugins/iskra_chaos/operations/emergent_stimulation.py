@@ -6,6 +6,7 @@ from iskra_chaos.operations.cards import views
 from iskra_chaos.operations.conversation import Conversation, likeness
 from iskra_chaos.operations.intensity import pick
 from iskra_chaos.operations.perturbation import Perturbation
+from iskra_chaos.operations.quoting import quoted
 from iskra_metrics.text import sentences, stems
 from iskra_sdk.errors import BadInputError
 
@@ -17,12 +18,15 @@ _LONGEST = 240
 def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbation:
     """Connect m = 2 + round(2 i) distant statements under 2 to 4 points of view, for 1 + round(i) answers.
 
+    Only what the user and the assistant said is taken; what tools returned stays where it is.
+
     Raises:
         BadInputError: Fewer than two statements were made.
     """
     said = [
         text
         for message in conversation.messages
+        if message.role in ("user", "assistant")
         for sentence in sentences(message.text)
         if len(stems(text := " ".join(sentence.split()))) >= _FEWEST_STEMS and len(text) <= _LONGEST
     ]
@@ -34,15 +38,15 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
             facts={"why": "too_few_ideas"},
         )
     stances = views(conversation.language, seed, 2 + round(2 * intensity))
-    listed = "\n".join(f"- {item}" for item in items)
+    listed = quoted([f"- {item}" for item in items], "conversation", conversation.language)
     if conversation.language == "ru":
         instruction = (
-            f"Свяжи между собой далёкие мысли из этого разговора:\n{listed}\nПосмотри глазами: {', '.join(stances)}. "
+            f"Свяжи между собой далёкие мысли из этого разговора. {listed}\nПосмотри глазами: {', '.join(stances)}. "
             "Назови хотя бы одну новую идею, которая опирается на две из них. Всё новое помечай [HYP]."
         )
     else:
         instruction = (
-            f"Bring together ideas of this conversation that lie far apart:\n{listed}\nLook at them as "
+            f"Bring together ideas of this conversation that lie far apart. {listed}\nLook at them as "
             f"{', '.join(stances)}. Name at least one new idea that rests on two of them. Mark what is new as [HYP]."
         )
     return Perturbation(

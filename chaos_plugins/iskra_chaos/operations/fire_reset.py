@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from iskra_chaos.operations.conversation import Conversation, turn_of
 from iskra_chaos.operations.perturbation import Perturbation
+from iskra_chaos.operations.quoting import quoted
 from iskra_metrics.text import sentences, stems
 from iskra_sdk.errors import BadInputError
+from iskra_sdk.untrusted import unmark
 
 _FROM_SCRATCH = 0.7
 """Intensity from which everything but the brief is left out."""
@@ -75,21 +77,31 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
 
 
 def brief(conversation: Conversation) -> str:
-    """Return what must not be forgotten: goal, constraints, facts from tools, open questions."""
-    said = [(message.role, sentence) for message in conversation.messages for sentence in sentences(message.text)]
+    """Return what must not be forgotten: goal, constraints, open questions, and, quoted, facts from tools."""
+    said = [
+        (message.role, sentence)
+        for message in conversation.messages
+        for sentence in sentences(unmark(message.text) if message.role == "tool" else message.text)
+    ]
     constraints = _unique(text for role, text in said if role == "user" and _CONSTRAINT.search(text))
     facts = _unique(text for role, text in said if role == "tool")
     questions = _unique(text for role, text in said[-40:] if role == "user" and text.rstrip().endswith("?"))
     heads = (
-        ("Начни заново с этого:", "Цель", "Ограничения", "Факты", "Открытые вопросы")
+        ("Начни заново с этого:", "Цель", "Ограничения", "Открытые вопросы", "Что вернули инструменты")
         if conversation.language == "ru"
-        else ("Start afresh from this:", "Goal", "Constraints", "Facts", "Open questions")
+        else ("Start afresh from this:", "Goal", "Constraints", "Open questions", "What tools returned")
     )
     parts = [heads[0], f"{heads[1]}: {conversation.goal}"]
-    for head, items in zip(heads[2:], (constraints, facts, questions), strict=True):
+    for head, items in zip(heads[2:4], (constraints, questions), strict=True):
         if items:
-            parts.append(f"{head}:\n" + "\n".join(f"- {item}" for item in items))
+            parts.append(f"{head}:\n" + "\n".join(_listed(items)))
+    if facts:
+        parts.append(f"{heads[4]}. {quoted(_listed(facts), 'tools', conversation.language)}")
     return "\n".join(parts)
+
+
+def _listed(items: Iterable[str]) -> list[str]:
+    return [f"- {item}" for item in items]
 
 
 def _unique(texts: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.intensity import level_of, pick
 from iskra_chaos.operations.perturbation import Perturbation
+from iskra_chaos.operations.quoting import quoted
 from iskra_chaos.sift.sensitivity import TOPIC, sensitive_topics
 from iskra_metrics.negation import negate
 from iskra_sdk.errors import BadInputError, PermissionDeniedError
@@ -33,16 +34,18 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
     for number in range(count):
         chosen.append(claims.pop(pick(seed, f"claim {number}", len(claims)))[1])
     tensions = [_tension(conversation, claim, intensity) for claim in chosen]
-    listed = "\n".join(f"{number}. {tension}" for number, tension in enumerate(tensions, 1))
+    listed = quoted(
+        [f"{number}. {tension}" for number, tension in enumerate(tensions, 1)], "conversation", conversation.language
+    )
     if conversation.language == "ru":
         instruction = (
             "Ниже — противоречия, собранные из этого разговора. Это гипотезы [HYP], а не факты. Для каждого дай тезис, "
-            f"антитезис, условия, при которых верно то и другое, и решение.\n{listed}"
+            f"антитезис, условия, при которых верно то и другое, и решение. {listed}"
         )
     else:
         instruction = (
             "Below are tensions made of this conversation's own claims. They are hypotheses [HYP], not facts. For each "
-            f"give thesis, counter-thesis, the conditions under which both hold, and a decision.\n{listed}"
+            f"give thesis, counter-thesis, the conditions under which both hold, and a decision. {listed}"
         )
     return Perturbation(turns=1, instruction=instruction, inputs=tuple(chosen), changes=tuple(tensions))
 

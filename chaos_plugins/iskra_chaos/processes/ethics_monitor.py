@@ -119,7 +119,7 @@ class EthicsMonitor:
                 }
             ),
             initiator=process.initiator,
-            prompt_card=session.perturbation.instruction[:4000],
+            prompt_card=session.perturbation.instruction,
             disclosed=True,
             hypotheses_labelled="[HYP]" in session.perturbation.instruction,
         )

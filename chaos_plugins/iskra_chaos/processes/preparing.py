@@ -96,7 +96,7 @@ class Preparing:
             intensity=wish.intensity,
             session=facts,
             initiator=wish.initiator or principal.id,
-            prompt_card=perturbation.instruction[:4000],
+            prompt_card=perturbation.instruction,
             disclosed=bool(perturbation.notice) or wish.operation_type != "fire_reset",
             hypotheses_labelled="[HYP]" in perturbation.instruction,
         )

@@ -13,6 +13,7 @@ from iskra_plugins.compaction.summary import extract, record, transcript
 from iskra_sdk import LLM, LLMRequest, Message
 from iskra_sdk.context_strategy import BYTES_PER_TOKEN, ContextBudget, estimated_tokens
 from iskra_sdk.errors import LLMError
+from iskra_sdk.untrusted import mark, unmark
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Compact:
         model = self._settings.model
         if not model or not self._llm.has_language_model(model):
             return ""
-        so_far = f"The record so far:\n{before.text}\n\nWhat came after it:\n" if before is not None else ""
+        so_far = f"The record so far:\n{unmark(before.text)}\n\nWhat came after it:\n" if before is not None else ""
         request = LLMRequest(
             [
                 Message.system(_PROMPT.format(words=max(50, room // 2))),
@@ -114,7 +115,8 @@ class Compact:
         except (LLMError, TimeoutError) as exc:
             logger.info("no summary by the model", extra={"cause": str(exc)[:200]})
             return ""
-        return answer.message.text.strip()[: room * BYTES_PER_TOKEN]
+        text = answer.message.text.strip()[: room * BYTES_PER_TOKEN]
+        return mark(text, "summary") if text else ""  # it is made of what tools returned, too
 
 
 def _with_short_results(blocks: list[Block], budget: int) -> list[Block]:

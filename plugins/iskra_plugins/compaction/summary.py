@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic_core import from_json
 
 from iskra_sdk import Message, ToolCall
-from iskra_sdk.untrusted import unmark
+from iskra_sdk.untrusted import mark, unmark
 
 _HEAD = (
     "[Record of {count} earlier messages, {first} to {last}, kept by the server to save room. It tells what was said "
@@ -55,13 +55,19 @@ def extract(messages: Sequence[Message], most: int) -> str:
 
 
 def line_of(message: Message, width: int) -> str:
-    """Return a message in one line: its id, who spoke, what it begins with, which tools it called."""
+    """Return a message in one line: its id, who spoke, what it begins with, which tools it called.
+
+    What a tool returned is marked as untrusted: the record goes to the model as a message of the user.
+    """
     calls = "; ".join(_called(call) for call in message.tool_calls)
-    whole = unmark(message.text) if message.role == "tool" else message.text
+    is_from_tool = message.role == "tool"
+    whole = unmark(message.text) if is_from_tool else message.text
     text = " ".join(_SENTENCE_END.split(whole.strip())[:3])
     said = " ".join(part for part in (text, f"[calls {calls}]" if calls else "") if part) or "(nothing)"
-    line = " ".join(f"- {message.id} {message.role}: {said}".split())
-    return line if len(line) <= width else f"{line[: width - 1]}…"
+    head, said = f"- {message.id} {message.role}: ", " ".join(said.split())
+    room = max(1, width - len(head))
+    short = said if len(said) <= room else f"{said[: room - 1]}…"
+    return head + (" ".join(mark(short, "tool").splitlines()) if is_from_tool else short)
 
 
 def _called(call: ToolCall) -> str:
