@@ -114,6 +114,14 @@ class ActiveChaosProcess(BaseModel):
     lease_seconds: float
 
 
+class BranchChoice(BaseModel):
+    """Which of the branches that `quantum_flux` offered is taken: its `number`; 0 keeps the one that was shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    branch: Annotated[int, Field(ge=0, le=9)]
+
+
 class SessionBalanceView(BaseModel):
     """How the controller sees a session; everything but the stabilisers is ``None`` until it was looked at.
 

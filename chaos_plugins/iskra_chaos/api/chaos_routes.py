@@ -10,6 +10,7 @@ from iskra_chaos.api.access import caller, has_level, level_for, require_level, 
 from iskra_chaos.api.bodies import (
     ActiveChaosProcess,
     AsyncAccepted,
+    BranchChoice,
     ChaosResponse,
     OperationStatus,
     SessionBalanceView,
@@ -146,6 +147,17 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
         process = engine.journal.get(process_id)
         shown(principal, process)
         return shown(principal, await engine.roll_back(process, f"taken back by {principal.id}"))
+
+    @app.post("/status/{process_id}/choose", tags=["chaos"])
+    async def choose_branch(request: Request, process_id: _Id, body: BranchChoice) -> ChaosProcess:
+        """Take another of the ways to answer that were tried; the next answer goes on from it."""
+        process = engine.journal.get(process_id)
+        if process.owner != caller(request).id:
+            raise NotFoundError(
+                f"There is no chaos process {process_id!r}.", mend="List them: GET /api/v1/chaos/status."
+            )
+        await engine.choose_branch(process, body.branch)
+        return process
 
     @app.post("/stabilisers/{lease_id}/revert", tags=["chaos"])
     async def revert_stabiliser(request: Request, lease_id: _Id) -> StabiliserLease:

@@ -13,7 +13,7 @@ _HELP_EN = """I change how the next answers come about, and nothing that is stor
 - breaking a pattern ("you repeat yourself"): forbids what repeats
 - a paradox ("question my assumptions"): makes the claims so far compete
 - a reset ("start afresh"): the model sees only goal, constraints, facts and open questions
-- several ways side by side ("give me different versions")
+- several ways side by side ("give me different versions"; then a number takes another one)
 - distant ideas together ("connect these ideas")
 Say how strongly ("slightly", "strongly", "0.3"). "What was changed?" shows it, "put it back" undoes it,
 "leave it alone" ends it."""
@@ -23,7 +23,7 @@ _HELP_RU = """Я меняю то, как рождаются следующие �
 - разорвать шаблон («ты повторяешься»): запрещает то, что повторяется
 - парадокс («поставь под сомнение»): сталкивает сделанные утверждения
 - сброс («начнём с чистого листа»): модель видит только цель, ограничения, факты и открытые вопросы
-- несколько вариантов рядом («дай разные варианты»)
+- несколько вариантов рядом («дай разные варианты»; потом по номеру можно взять другой)
 - соединить далёкие мысли («свяжи эти идеи»)
 Силу задайте словом («слегка», «сильно») или числом («0.3»). «Что изменено?» покажет, «верни как было» отменит,
 «не трогай» прекратит."""
@@ -56,7 +56,13 @@ class PerturbationAgent(Agent):
         "Встряхни нас немного, удиви",
         "Ты всё время повторяешься",
     )
-    tools = ("perturb", "show_perturbations", "take_back_perturbation", "welcome_perturbations")
+    tools = (
+        "perturb",
+        "show_perturbations",
+        "take_back_perturbation",
+        "choose_perturbed_answer",
+        "welcome_perturbations",
+    )
 
     async def run(self, turn: Turn) -> AsyncIterator[TurnEvent]:
         """Do what is asked for and say what came of it."""
@@ -72,6 +78,10 @@ class PerturbationAgent(Agent):
                 yield (await turn.call_tool("show_perturbations", {"words": words})).content
             case "undo":
                 yield (await turn.call_tool("take_back_perturbation", {"words": words})).content
+            case "choose":
+                yield (
+                    await turn.call_tool("choose_perturbed_answer", {"number": asked.number, "words": words})
+                ).content
             case "leave" | "welcome":
                 is_welcome = asked.wish == "welcome"
                 await turn.call_tool("welcome_perturbations", {"is_welcome": is_welcome})

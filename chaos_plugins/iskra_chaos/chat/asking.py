@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.operations.branch_choice import number_in
 
-Wish = Literal["start", "show", "undo", "leave", "welcome", "help"]
+Wish = Literal["start", "show", "undo", "leave", "welcome", "choose", "help"]
 
 USUAL = 0.5
 _GENTLE, _STRONG = 0.25, 0.8
@@ -14,11 +15,12 @@ _GENTLE, _STRONG = 0.25, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for; ``operation`` and ``intensity`` count for ``start`` only."""
+    """What was asked for; ``operation`` and ``intensity`` count for ``start`` only, ``number`` for ``choose``."""
 
     wish: Wish
     operation: OperationType = "micro_disturbance"
     intensity: float = USUAL
+    number: int = 0
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -107,6 +109,9 @@ _STRONGLY = _words(
 
 def understand(text: str) -> Asked:
     """Return what is asked for; ``help`` where nothing is understood."""
+    number = number_in(text)
+    if number is not None:
+        return Asked("choose", number=number)
     operation = next((name for name, pattern in _OPERATIONS if pattern.search(text)), None)
     wish = next((name for name, pattern in _WISHES if pattern.search(text)), None)
     if wish is not None:

@@ -80,6 +80,26 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         )
 
     @tool(risk="write")
+    async def choose_perturbed_answer(number: int, words: str, context: ToolContext) -> str:
+        """Take another of the answers that were offered side by side.
+
+        Args:
+            number: As it was offered.
+            words: The user's own words.
+        """
+        session = engine().sessions.get(context.session_id)
+        speaks_russian = (session.conversation.language if session is not None else language_of(words)) == "ru"
+        nothing = "Выбирать сейчас не из чего." if speaks_russian else "There is nothing to choose from now."
+        if session is None:
+            return nothing
+        try:
+            return await engine().choose_branch(session.process, number, is_said=True)
+        except ConflictError:
+            return nothing
+        except BadInputError as error:
+            raise ToolError(refusal(error, "ru" if speaks_russian else "en")) from error
+
+    @tool(risk="write")
     async def welcome_perturbations(is_welcome: bool, context: ToolContext) -> str:
         """Note whether operations are welcome in this conversation.
 
@@ -94,7 +114,7 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
                 await engine().roll_back(session.process, "the user asked to be left alone")
         return "noted"
 
-    return (perturb, show_perturbations, take_back_perturbation, welcome_perturbations)
+    return (perturb, show_perturbations, take_back_perturbation, choose_perturbed_answer, welcome_perturbations)
 
 
 def _may_be_taken_back(process: ChaosProcess) -> bool:

@@ -1,5 +1,6 @@
 """quantum_flux: try several ways to answer side by side, and settle on one as late as possible."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from iskra_metrics.text import char_ngrams, cosine
 _SAME = 0.8
 """Cosine of character 4-grams from which two branches are one."""
 _SHOWN = 160
+_MOST_NAMED = 5
+_NUMBERED = re.compile(r"\s*(\d)[.)]\s+(\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,25 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
         instruction = f"Ответь с точки зрения {stance}. {drawn}" if language == "ru" else f"Answer as {stance}. {drawn}"
         branches.append(Branch(f"{number + 1}: {stance}", instruction, sampler))
     changes = (
-        (f"Следующий ответ пробуется в {count} вариантах; остаётся самый новый из тех, что держатся задачи",)
+        (
+            f"Следующий ответ пробуется в {count} вариантах; остаётся самый новый из тех, что держатся задачи, "
+            "а другой можно взять по номеру, пока идут два следующих хода",
+        )
         if language == "ru"
-        else (f"The next answer is tried in {count} ways; the newest of those that keep to the task stays",)
+        else (
+            f"The next answer is tried in {count} ways; the newest of those that keep to the task stays, "
+            "and another can be taken by its number in the next two turns",
+        )
     )
     listed = ", ".join(branch.name.partition(": ")[2] for branch in branches[1:])
     in_one_call = (
         f"Обдумай ответ с нескольких точек зрения: обычной и с точки зрения {listed}. Ответь тем вариантом, который "
-        "держится задачи и наименее очевиден, а остальные назови одной строкой каждый."
+        "держится задачи и наименее очевиден. Остальные перечисли под ответом после строки «Другие варианты:» по одной "
+        "строке каждый, с номерами: «1. …»."
         if language == "ru"
         else f"Consider the answer from several points of view: the plain one, and those of {listed}. Answer with the "
-        "one that keeps to the task and is least obvious, and name the others in a line each."
+        "one that keeps to the task and is least obvious. List the others below the answer, after the line "
+        '"Other ways:", in a line each, numbered as in "1. …".'
     )
     return Perturbation(turns=1, branches=tuple(branches), in_one_call=in_one_call, changes=changes)
 
@@ -88,11 +99,31 @@ def settle(outcomes: Sequence[Outcome]) -> Outcome:
     return max(fitting, key=lambda outcome: outcome.novelty)
 
 
-def others_line(chosen: Outcome, outcomes: Sequence[Outcome], *, speaks_russian: bool) -> str:
-    """Return what is shown below the chosen answer: the other ways, in a line each."""
-    others = [outcome for outcome in outcomes if outcome is not chosen]
+def sketched(text: str) -> list[str]:
+    """Return the other ways that an answer in one call names: the numbered lines at its end, if they count from 1."""
+    found: list[tuple[int, str]] = []
+    for line in reversed(text.rstrip().splitlines()):
+        match = _NUMBERED.fullmatch(line)
+        if match is None:
+            break
+        found.insert(0, (int(match.group(1)), match.group(2)))
+    is_headed = len(found) < len([line for line in text.splitlines() if line.strip()])
+    counts = [number for number, _ in found] == list(range(1, len(found) + 1))
+    return [way for _, way in found] if is_headed and counts and len(found) <= _MOST_NAMED else []
+
+
+def others_line(others: Sequence[Outcome], *, speaks_russian: bool) -> str:
+    """Return what is shown below the chosen answer: the other ways, in a line each, numbered from 1."""
     if not others:
         return ""
-    head = "Другие варианты:" if speaks_russian else "Other ways:"
-    lines = [f"- {outcome.branch.name}: {' '.join(outcome.text.split())[:_SHOWN]} …" for outcome in others]
+    head = (
+        "Другие варианты (скажите номер, чтобы взять вариант целиком):"
+        if speaks_russian
+        else "Other ways (say a number to have that one in full):"
+    )
+    plain = "как обычно" if speaks_russian else "plainly"
+    lines = [
+        f"{number}. {outcome.branch.name.partition(': ')[2] or plain}: {' '.join(outcome.text.split())[:_SHOWN]} …"
+        for number, outcome in enumerate(others, 1)
+    ]
     return "\n\n" + "\n".join((head, *lines))

@@ -46,6 +46,7 @@ class Settled:
         usage: Of all branches together.
         asked: Calls that were made.
         record: The branches that differ, for the process.
+        texts: Their answers in full, by number; the one that is shown comes first.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Settled:
     usage: Usage | None
     asked: int
     record: list[dict[str, Any]]
+    texts: list[str]
 
 
 class Branching:
@@ -78,7 +80,7 @@ class Branching:
             LLMError: The base branch failed; the caller makes the plain call.
         """
         branches = affordable(perturbation.branches, request)
-        answers = await self._gathered(perturbation, branches, request, proceed)
+        answers, is_late = await self._gathered(perturbation, branches, request, proceed)
         base = answers[0]
         if base is None:  # it raised what it met; this is for the type checker
             raise RuntimeError("the base branch has no answer")
@@ -87,19 +89,20 @@ class Branching:
             usage = usage + (answer.usage or Usage()) if answer is not None else usage
         asked = replace(session.conversation, messages=[m for m in request.messages if m.role != "system"])
         is_warmer = may_be_warmer(request)
+        keeps_base = is_late or usage.total_tokens > _MOST_TOKENS + _LONGEST_BRANCH * len(branches)
         try:
-            text, reason, record = await asyncio.to_thread(
-                _chosen, branches, answers, asked, request.messages, is_warmer
+            text, reason, record, texts = await asyncio.to_thread(
+                _chosen, branches, answers, asked, request.messages, is_warmer=is_warmer, keeps_base=keeps_base
             )
         except Exception:
             logger.exception("judging branches failed", extra={"process_id": session.process.id})
-            text, reason, record = base.text, base.finish_reason, []
-        return Settled(text, reason, usage if usage.total_tokens else None, len(branches), record)
+            text, reason, record, texts = base.text, base.finish_reason, [], [base.text]
+        return Settled(text, reason, usage if usage.total_tokens else None, len(branches), record, texts)
 
     async def _gathered(
         self, perturbation: Perturbation, branches: Sequence[Branch], request: LLMRequest, proceed: Proceed
-    ) -> list[Whole | None]:
-        """Return the answer of each branch; others than the base that are too slow or fail have none."""
+    ) -> tuple[list[Whole | None], bool]:
+        """Return the answer of each branch, and whether any was too slow; these, and those that fail, have none."""
         base, *others = [
             asyncio.create_task(_whole(self._asked(perturbation, branch, request), proceed), name=branch.name)
             for branch in branches
@@ -108,10 +111,11 @@ class Branching:
         began = loop.time()
         try:
             found: list[Whole | None] = [await base]
+            late: set[asyncio.Task[Whole]] = set()
             if others:
                 took = loop.time() - began
-                await asyncio.wait(others, timeout=min(self._most_wait, max(self._least_wait, took)))
-            return found + [_answer_of(task) for task in others]
+                _, late = await asyncio.wait(others, timeout=min(self._most_wait, max(self._least_wait, took)))
+            return found + [_answer_of(task) for task in others], bool(late)
         finally:
             for task in (base, *others):
                 task.cancel()
@@ -156,11 +160,14 @@ def _chosen(
     answers: Sequence[Whole | None],
     conversation: Conversation,
     request: Sequence[Message],
+    *,
     is_warmer: bool,
-) -> tuple[str, str | None, list[dict[str, Any]]]:
+    keeps_base: bool,
+) -> tuple[str, str | None, list[dict[str, Any]], list[str]]:
     """Settle on a branch that keeps what was asked for; the base branch where no other does.
 
-    One that a warmer sampler drew brings no numbers or code of its own.
+    One that a warmer sampler drew brings no numbers or code of its own. Where the time or the tokens were exceeded
+    (``keeps_base``) it is the base branch, and what else is there is offered.
     """
     from iskra_chaos.operations.answer_check import failed_checks  # heavy patterns; this runs in a thread
 
@@ -182,10 +189,14 @@ def _chosen(
     ]
     base = outcomes[0]
     different = quantum_flux.distinct(outcomes) or [base]
-    chosen = quantum_flux.settle([base, *(each for each in different if each is not base)])
+    settled = quantum_flux.settle([base, *(each for each in different if each is not base)])
+    chosen = base if keeps_base and base.text.strip() else settled
+    others = [each for each in different if each is not chosen]
+    numbers = {id(each): number for number, each in enumerate([chosen, *others])}
     record = [
         {
             "branch": each.branch.name,
+            "number": numbers[id(each)],
             "text": each.text[:_KEPT],
             "fits": round(each.fits, 3),
             "novelty": round(each.novelty, 3),
@@ -194,5 +205,6 @@ def _chosen(
         for each in different
     ]
     answer = whole[chosen.branch.name]
-    others = quantum_flux.others_line(chosen, different, speaks_russian=conversation.language == "ru")
-    return answer.text + others, answer.finish_reason, record
+    line = quantum_flux.others_line(others, speaks_russian=conversation.language == "ru")
+    texts = [whole[each.branch.name].text for each in (chosen, *others)]
+    return answer.text + line, answer.finish_reason, record, texts

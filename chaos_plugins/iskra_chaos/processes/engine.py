@@ -98,6 +98,9 @@ class ChaosEngine:
         held = self.in_force.sessions.get(session_id)
         if held is not None and self.in_force.held(session_id) is None:
             await self.end(held, ProcessStatus.ABORTED, "its lease ran out: no answer renewed it")
+        elif held is not None and held.holding is not None:
+            held.process.move(ProcessStatus.STABILIZING, self._clock.now(), "another operation was asked for")
+            await self.end(held, ProcessStatus.COMPLETED, "nobody chose another branch")
         reservation = self.in_force.reserve(session_id, principal.id)
         try:
             self._limits.admit(principal.id, adds=0)
@@ -196,6 +199,30 @@ class ChaosEngine:
         process.move(ProcessStatus.STABILIZING, self._clock.now(), reason)
         self.in_force.renew(session, SETTLING)
         await self.journal.record(process)
+
+    async def choose_branch(self, process: ChaosProcess, number: int, *, is_said: bool = False) -> str:
+        """Take one of the branches that an operation holds open, and return its text.
+
+        Args:
+            process: The operation.
+            number: As it was offered; 0 keeps the one that was shown.
+            is_said: The caller shows it; otherwise the next answer goes on from it.
+
+        Raises:
+            ConflictError: It holds no branches open: none differed, or the turns for a choice are over.
+            BadInputError: No branch was offered under this number.
+        """
+        session = self._of(process)
+        held = session.holding if session is not None else None
+        if held is None:
+            raise ConflictError(
+                "No branches are held open.",
+                mend="They are for two turns after an answer under quantum_flux.",
+                facts={"why": "nothing_held", "process_id": process.id},
+            )
+        text = held.choose(process, number, is_said=is_said)
+        await self.journal.record(process)
+        return text
 
     async def roll_back(self, process: ChaosProcess, reason: str) -> ChaosProcess:
         """Take back what an operation changed; for one that was taken back nothing happens.

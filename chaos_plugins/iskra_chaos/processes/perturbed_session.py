@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_chaos.processes.circle import Circle
+from iskra_chaos.processes.held_branches import HeldBranches
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus
 from iskra_sdk.message import Message
 
@@ -36,6 +37,7 @@ class PerturbedSession:
         answers: Answers of turns that are not over.
         linked: New concepts that the latest answer links to two inputs.
         measured: Answers that the process's metrics are the mean of.
+        held: Branches that the person may still choose among.
         circle: The tool calls of the turn that ``circle_turn`` names.
     """
 
@@ -51,6 +53,7 @@ class PerturbedSession:
     answers: dict[str, str] = field(default_factory=dict)
     linked: tuple[str, ...] = ()
     measured: int = 0
+    held: HeldBranches | None = None
     circle: Circle | None = None
     circle_turn: str = ""
 
@@ -58,6 +61,11 @@ class PerturbedSession:
     def acts(self) -> bool:
         """Whether it changes anything yet."""
         return self.rests == 0 and self.process.status in _ACTING
+
+    @property
+    def holding(self) -> HeldBranches | None:
+        """The branches that are held open, while nothing else is under way."""
+        return self.held if self.process.status is ProcessStatus.ACTIVE else None
 
     @property
     def stabilizing(self) -> Perturbation:

@@ -11,6 +11,7 @@ from iskra_chaos.operations.effect import Effect, effect_of
 from iskra_chaos.operations.intensity import level_of
 from iskra_chaos.operations.stop_rules import brings_nothing_more, loses_the_task
 from iskra_chaos.processes.engine import ChaosEngine
+from iskra_chaos.processes.held_branches import HeldBranches
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
 from iskra_chaos.processes.telling import Telling
@@ -110,6 +111,9 @@ class Progress:
         if session.rests:
             await self._rest(session)
             return
+        if session.holding is not None and session.holding.turn_id != turn_id:
+            await self._hold(session, session.holding)
+            return
         if turn_id not in session.answers or turn_id in session.turns_seen:
             return
         session.turns_seen.add(turn_id)
@@ -121,14 +125,28 @@ class Progress:
             await self._complete(session)
             return
         session.turns_left -= 1
-        if session.turns_left > 0:
+        if session.turns_left > 0 or session.holding is not None:
             await self._engine.journal.record(process)
             return
-        process.move(ProcessStatus.STABILIZING, self._clock.now(), "its answers are given")
-        if level_of(process.intensity) == "L1":
+        await self._calm_down(session, "its answers are given")
+
+    async def _hold(self, session: PerturbedSession, held: HeldBranches) -> None:
+        """Count a turn in which the person could choose among branches."""
+        held.turns_left -= 1
+        self._engine.in_force.renew(session)
+        if held.chosen is not None:
+            await self._calm_down(session, f"the person chose branch {held.chosen}")
+        elif held.turns_left <= 0:
+            await self._calm_down(session, "nobody chose another branch")
+        else:
+            await self._engine.journal.record(session.process)
+
+    async def _calm_down(self, session: PerturbedSession, reason: str) -> None:
+        session.process.move(ProcessStatus.STABILIZING, self._clock.now(), reason)
+        if level_of(session.process.intensity) == "L1":
             await self._complete(session)
         else:
-            await self._engine.journal.record(process)
+            await self._engine.journal.record(session.process)
 
     async def _stops(self, session: PerturbedSession, before: Conversation, answer: str) -> bool:
         """End an operation that does harm or no good, and tell whether it was ended."""

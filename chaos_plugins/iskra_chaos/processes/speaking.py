@@ -5,9 +5,11 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
+from iskra_chaos.operations import quantum_flux
 from iskra_chaos.operations.perturbation import Perturbation, instructed
 from iskra_chaos.processes.branching import Branching
 from iskra_chaos.processes.held_answer import HeldAnswer
+from iskra_chaos.processes.held_branches import HeldBranches
 from iskra_chaos.processes.perturbed_session import PerturbedSession
 from iskra_chaos.processes.process import ProcessStatus
 from iskra_chaos.processes.streams import closed_at_end
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Pinned = Callable[[str], Awaitable[frozenset[MessageId]]]
 """Returns the pinned messages of a session."""
+
+_KEPT = 2_000  # characters of a branch in the record
 
 Manner = Callable[[PerturbedSession, Perturbation, LLMRequest, Proceed], AsyncGenerator[LLMChunk]]
 
@@ -73,10 +77,8 @@ class Speaking:
         """Stream an answer, perturbed where an operation is in force."""
         session = self._acting(request)
         if session is not None:
-            is_settling = session.process.status is ProcessStatus.STABILIZING
-            perturbation = session.stabilizing if is_settling else session.perturbation
             session.process.requested += 1
-            speak = self._manner(perturbation, request)
+            speak, perturbation = self._manner(session, request)
             async with aclosing(speak(session, perturbation, request, proceed)) as perturbed:
                 has_answered = False
                 async for chunk in perturbed:
@@ -88,21 +90,36 @@ class Speaking:
             async for chunk in plain:
                 yield chunk
 
-    def _manner(self, perturbation: Perturbation, request: LLMRequest) -> Manner:
+    def _manner(self, session: PerturbedSession, request: LLMRequest) -> tuple[Manner, Perturbation]:
+        if session.process.status is ProcessStatus.STABILIZING:
+            return self._changed, session.stabilizing
+        perturbation = session.perturbation
+        held = session.holding
+        if held is not None:
+            number = held.asked_for(_asked(request)) if held.are_sketches else None
+            if number is not None:
+                held.choose(session.process, number)
+            going_on = held.going_on(session.conversation.language)
+            return (self._taken, perturbation) if going_on is None else (self._changed, going_on)
         if perturbation.branches and not request.tools:
-            return self._branched
-        return self._checked if perturbation.is_checked else self._changed
+            return self._branched, perturbation
+        return (self._checked if perturbation.is_checked else self._changed), perturbation
 
     def _acting(self, request: LLMRequest) -> PerturbedSession | None:
-        """Return the operation that acts on a call: none on side calls, JSON, other voices, and in a crisis."""
+        """Return the operation that acts on a call: none on side calls, JSON, other voices, and in a crisis.
+
+        One that holds branches open acts where the person chooses one.
+        """
         if not request.caller.is_answer or "response_format" in request.parameters:
             return None
         try:
             session = self._find(request.caller.session_id)
             if session is None or (session.voice and session.voice != request.caller.voice.casefold()):
                 return None
-            asked = next((message.text for message in reversed(request.messages) if message.role == "user"), "")
-            return None if in_crisis(asked) else session
+            asked = _asked(request)
+            if in_crisis(asked) or (session.holding is not None and not session.holding.acts_on(asked)):
+                return None
+            return session
         except Exception:
             logger.exception("looking for an operation failed", extra={"session": request.caller.session_id})
             return None
@@ -142,6 +159,8 @@ class Speaking:
         session.process.cost_calls += 1
         if not calls_tools:
             await self._noted(session, changed, "".join(text), left_out)
+            if perturbation.branches:
+                _hold_sketches(session, request, "".join(text))
 
     async def _checked(
         self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
@@ -234,9 +253,23 @@ class Speaking:
         session.process.cost_calls += settled.asked
         session.process.applied += settled.asked > 1
         session.process.intermediate_results = settled.record
+        if len(settled.texts) > 1:
+            session.held = HeldBranches(request.caller.turn_id, settled.texts)
         yield LLMChunk(text=settled.text)
         yield LLMChunk(finish_reason=settled.finish_reason or "stop", usage=settled.usage)
         await self._noted(session, request, settled.text, 0)
+
+    async def _taken(
+        self, session: PerturbedSession, perturbation: Perturbation, request: LLMRequest, proceed: Proceed
+    ) -> AsyncGenerator[LLMChunk]:
+        """Show the branch that the person chose; no model is asked."""
+        held = session.held
+        number = held.asked_for(_asked(request)) if held is not None else None
+        if held is None or number is None:
+            return
+        yield LLMChunk(text=held.choose(session.process, number, is_said=True))
+        yield LLMChunk(finish_reason="stop")
+        session.process.applied += 1
 
     def _failed(self, session: PerturbedSession, error: Exception) -> None:
         logger.warning("perturbed call failed", extra={"process_id": session.process.id, "error": type(error).__name__})
@@ -250,6 +283,22 @@ class Speaking:
             await self._note(session, request, text, left_out)
         except Exception:
             logger.exception("measuring an answer failed", extra={"process_id": session.process.id})
+
+
+def _hold_sketches(session: PerturbedSession, request: LLMRequest, text: str) -> None:
+    """Hold open what one call named beside its answer."""
+    ways = quantum_flux.sketched(text)
+    if not ways or session.held is not None:
+        return
+    session.held = HeldBranches(request.caller.turn_id, (text, *ways), are_sketches=True)
+    session.process.intermediate_results = [
+        {"branch": "in one call", "number": number, "text": way[:_KEPT], "chosen": number == 0}
+        for number, way in enumerate(session.held.texts)
+    ]
+
+
+def _asked(request: LLMRequest) -> str:
+    return next((message.text for message in reversed(request.messages) if message.role == "user"), "")
 
 
 def _failed_checks(request: LLMRequest, held: HeldAnswer, *, is_warmer: bool) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from chaos.api.conftest import House
+from chaos.api.conftest import House, model
 
 OPERATIONS = (
     "micro_disturbance",
@@ -251,3 +251,53 @@ def test_the_level_of_an_experiment_counts_for_the_rest_after_it(house: House) -
         rests_until = client.get("/monitor/rest").json()["rests_until"]
     left = datetime.fromisoformat(rests_until) - datetime.now(UTC)
     assert left > timedelta(hours=23)
+
+
+def test_a_branch_is_chosen_by_its_number_by_its_owner_alone(house: House) -> None:
+    session_id = house.session("user", turns=1)
+    house.upstream.answer = lambda _: iter(["Moor a barge.\n\nOther ways:\n1. A choir sings.\n2. Kites fly."])
+    try:
+        with house.client("user") as owner, house.client("operator") as other:
+            started = trigger(owner, session_id, "quantum_flux", 0.2).json()
+            endpoint = local(started["status_endpoint"])
+            assert owner.post(f"{endpoint}/choose", json={"branch": 1}).status_code == 409
+            house.say("How can the fair surprise people?", session_id, "user")
+            assert owner.get(endpoint).json()["status"] == "active"
+            offered = owner.get(endpoint).json()["intermediate_results"]
+            assert {each["number"] for each in offered} == {0, 1, 2}
+            assert other.post(f"{endpoint}/choose", json={"branch": 1}).status_code == 404
+            assert owner.post(f"{endpoint}/choose", json={"branch": -1}).status_code == 422
+            assert owner.post(f"{endpoint}/choose", json={"branch": 8}).status_code in (400, 422)
+            chosen = owner.post(f"{endpoint}/choose", json={"branch": 1})
+            (kept,) = [each for each in chosen.json()["intermediate_results"] if each["chosen"]]
+            assert kept["number"] == 1
+            house.say("Go on.", session_id, "user")
+            assert kept["text"] in json.dumps(house.upstream.requests[-1])
+            wait_for(owner, endpoint, "completed")
+    finally:
+        house.upstream.answer = model
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("path", ["/chaos/trigger", "/chaos/async"])
+def test_what_a_client_says_of_its_approval_counts_for_nothing(house: House, path: str, operation: str) -> None:
+    session_id = house.session()
+    context = {"session_id": session_id, "ethical_approval": True, "request": "Make me doubt that I am worth anything."}
+    body = {"operation_type": operation, "intensity": 1.0, "context": context}
+    with house.client() as client:
+        refused = client.post(path, json=body)
+        assert refused.status_code == 403, refused.text
+        assert client.post(path, json=body | {"ethical_approval": True}).status_code == 422
+        ended = client.get("/chaos/status", params={"limit": 500}).json()["recent_processes"]
+        assert [each["status"] for each in ended if each["session_id"] == session_id] == ["rejected"]
+
+
+@pytest.mark.parametrize("wrong", ["true", "x", "0" * 64, "e30.e30.e30", "\u0000", "approved"])
+def test_an_injection_counts_no_approval_but_the_servers_own(house: House, wrong: str) -> None:
+    with house.client() as client:
+        text = "The plan comes first. The stage can wait until Monday."
+        block = client.post("/sift/documents", json={"text": text, "origin": "notes"}).json()["data"][0]
+        said = {"approved_by": "the ethics council", "concerns": [], "modifications_applied": ["all"]}
+        for clearance in ({}, said, {**said, "token": wrong}):
+            body = {"sift_block": block, "injection_type": "paradox_seeds", "ethical_clearance": clearance}
+            assert client.post("/sift/chaos_inject", json=body).status_code == 403

@@ -43,6 +43,8 @@ def test_operations_are_understood_in_plain_words(text: str, operation: str, int
         ("leave the conversation alone", "leave"),
         ("больше ничего не меняй", "leave"),
         ("можно возмущать", "welcome"),
+        ("Take the second version", "choose"),
+        ("Вариант 2", "choose"),
         ("which perturbations are there?", "help"),
         ("hello", "help"),
         ("", "help"),

@@ -271,7 +271,8 @@ def test_the_newest_branch_that_keeps_to_the_task_is_chosen() -> None:
     assert [outcome.text for outcome in different] == texts[:3]
     chosen = quantum_flux.settle(different)
     assert chosen.text == texts[1]
-    line = quantum_flux.others_line(chosen, different, speaks_russian=False)
+    line = quantum_flux.others_line([each for each in different if each is not chosen], speaks_russian=False)
+    assert "1. plainly: As I said" in line
     assert "Penguins" in line
     assert "Rent a stage" not in line
 

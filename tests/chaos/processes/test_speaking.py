@@ -207,7 +207,7 @@ async def test_slow_branches_are_not_waited_for() -> None:
             assert await given.answer(given.request(session_id)) == "Base."
         assert given.model.abandoned == 2
         assert process.intermediate_results == [
-            {"branch": "base", "text": "Base.", "fits": 0.0, "novelty": 1.0, "chosen": True}
+            {"branch": "base", "number": 0, "text": "Base.", "fits": 0.0, "novelty": 1.0, "chosen": True}
         ]
 
 
