@@ -1,5 +1,6 @@
 """Why an operation cannot begin, said to the person who asked for it, in their language."""
 
+from iskra_chaos.ethics import EthicsRefusedError
 from iskra_sdk.errors import IskraError
 
 _IN_RUSSIAN = {
@@ -31,6 +32,16 @@ _IN_RUSSIAN = {
     "Попробуйте ещё раз через минуту.",
 }
 """Fact ``why`` of an error, and what to say."""
+
+
+def ethics_refusal(error: EthicsRefusedError, language: str) -> str:
+    """Return what the ethics check said, in the language of the conversation, and where help is."""
+    help_lines = error.facts.get("help")
+    said = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
+    violations = error.facts.get("violations")
+    if language == "ru" and isinstance(violations, list):
+        said[0] = f"Возмущение не разрешено: {' '.join(str(each['message']) for each in violations)}"
+    return "\n".join(said)
 
 
 def refusal(error: IskraError, language: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from iskra_chaos.chat.refusals import refusal
+from iskra_chaos.chat.refusals import ethics_refusal, refusal
 from iskra_chaos.ethics import EthicsRefusedError
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.operations.stop_rules import WENT_BACK
@@ -35,9 +35,7 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         try:
             process = await engine().start(context.principal, context.session_id, wish)
         except EthicsRefusedError as error:
-            help_lines = error.facts.get("help")
-            lines = [error.message, *(map(str, help_lines) if isinstance(help_lines, list) else ())]
-            raise ToolError("\n".join(lines)) from error
+            raise ToolError(ethics_refusal(error, language_of(words))) from error
         except (BadInputError, BusyError, ConflictError, PermissionDeniedError) as error:
             raise ToolError(refusal(error, language_of(words))) from error
         await engine().choices.change(context.session_id, opt_in=True, stopped=False)
