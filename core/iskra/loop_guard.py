@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from iskra.thread_interruption import may_interrupt
 from iskra_sdk.errors import PluginBlockedLoopError
 
 logger = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ class LoopGuard:
         if self._culprit is None or time.monotonic() - self._ticked_at < self._limit:
             return
         found = self._owner(frame)
-        if found is None:
+        if found is None or not may_interrupt(frame):
             return
         plugin, innermost = found
         if plugin != self._culprit[0]:
@@ -212,6 +213,8 @@ class LoopGuard:
 
     def _interrupt_from_outside(self) -> None:
         """Raise into the loop's thread where it is not the main one, at its next Python instruction."""
+        if not may_interrupt(sys._current_frames().get(self._loop_thread)):
+            return  # the next look comes soon
         self._interrupted = True
         exception: Any = ctypes.py_object(LoopHeldInterruptError)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._loop_thread), exception)

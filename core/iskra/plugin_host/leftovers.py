@@ -1,7 +1,6 @@
 """Finds what an old generation left behind: tasks, threads, open files, listening sockets, child processes."""
 
 import asyncio
-import ctypes
 import io
 import os
 import socket
@@ -120,12 +119,6 @@ def _runs(frame: FrameType | None, namespaces: set[int]) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def stop_thread(thread: threading.Thread) -> None:
-    """Ask a thread to end at its next Python instruction; one that waits in C code cannot hear it."""
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
 
 
 def stop_timers(loop: asyncio.AbstractEventLoop, modules: Mapping[str, ModuleType]) -> list[str]:

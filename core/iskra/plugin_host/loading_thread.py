@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-import ctypes
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from iskra.thread_interruption import interrupt
 
 T = TypeVar("T")
 
@@ -48,13 +49,7 @@ async def run_in_thread(call: Callable[[], T], *, timeout: float, name: str) -> 
             await finished
     finally:
         if not finished.done() or finished.cancelled():
-            _interrupt(thread)
+            interrupt(thread)
     if outcome.error is not None:
         raise outcome.error
     return outcome.value
-
-
-def _interrupt(thread: threading.Thread) -> None:
-    if thread.ident is not None and thread.is_alive():
-        exception: Any = ctypes.py_object(SystemExit)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), exception)
