@@ -127,6 +127,9 @@ def test_a_day(settings: dict[str, str], upstream: Upstream, tmp_path: Path) -> 
         )
         assert failing.result() == "The tests fail."
         assert answered_by(client, failing) == ["coder"]
+        tree = server.iskra("trace", session).stdout
+        assert re.search(r"^ +\d+ +[\d.]+ s  handoff  orchestrator → coder", tree, re.MULTILINE)
+        assert re.search(r"^ +\d+ +[\d.]+ s    tool     execute_command .*approved by owner", tree, re.MULTILINE)
 
         repair = client.stream("fix it", session, model="iskra")
         assert "The cause" in repair.result()

@@ -1,6 +1,7 @@
 """Decisions teach which calls need no question any more: a real server, and a model that writes files."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class Person:
         return [str(event.type) for event in stream]
 
 
+def traced(server: RunningServer, client: IskraClient) -> str:
+    """Return the trace of the newest session's newest turn."""
+    return server.iskra("trace", client.sessions.list(limit=1)[0].id).stdout
+
+
 def test_the_sixth_page_offers_a_rule_and_the_seventh_is_written_without_a_question(server: RunningServer) -> None:
     with IskraClient(server.url, server.token) as client:
         person = Person(client)
@@ -63,12 +69,14 @@ def test_the_sixth_page_offers_a_rule_and_the_seventh_is_written_without_a_quest
         person.write("docs/page5.md")
         assert person.asked[-1].offers_rule
         assert "docs/**/*.md" in person.asked[-1].reason
+        assert re.search(r"write_file .* asked by adaptive_approvals:\w+\?, approved by owner", traced(server, client))
 
         events = person.write("docs/page6.md")
         assert len(person.asked) == 6
         assert "approval.requested" not in events
         assert "approval.automatic" in events
         assert (server.workspace / "docs" / "page6.md").read_text() == "text for docs/page6.md"
+        assert re.search(r"write_file .* allowed by adaptive_approvals:\w+ ", traced(server, client))
 
         for path in ("docs/run.sh", "notes.md", "other/page.md", "docs/page.html"):
             person.write(path)

@@ -2,11 +2,14 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iskra.cli.terminal import DataDirOption, JsonOption, UrlOption, connect, say, show_json
+
+if TYPE_CHECKING:
+    from iskra_sdk.client import IskraClient
 
 
 def context(
@@ -27,14 +30,18 @@ def context(
             say(line)
 
 
+_TURN_HELP = "The turn's id, or a session's for its newest turn."
+
+
 def trace(
-    turn: Annotated[str, typer.Argument(help="The turn's id.")],
+    turn: Annotated[str, typer.Argument(help=_TURN_HELP)],
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the steps of a turn: model calls with tokens, tool calls with decisions, handoffs, times."""
     with connect(url, data_dir) as client:
+        turn = _turn_id(client, turn)
         found = client.turns.get(turn)
         steps = client.turns.steps(turn)
     if as_json:
@@ -47,14 +54,14 @@ def trace(
 
 
 def replay(
-    turn: Annotated[str, typer.Argument(help="The turn's id.")],
+    turn: Annotated[str, typer.Argument(help=_TURN_HELP)],
     url: UrlOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a finished turn again on recorded answers, without effects, and show the first difference; exit status 1."""
     with connect(url, data_dir) as client:
-        replayed = client.turns.replay(turn)
+        replayed = client.turns.replay(_turn_id(client, turn))
     if as_json:
         show_json(replayed.model_dump(mode="json"))
     elif replayed.difference is None:
@@ -64,6 +71,16 @@ def replay(
         say(f"  then: {replayed.difference.recorded or '(the turn had ended)'}")
         say(f"  now:  {replayed.difference.now or '(the agent has ended)'}")
     raise typer.Exit(0 if replayed.difference is None else 1)
+
+
+def _turn_id(client: "IskraClient", given: str) -> str:
+    """Return a turn's id; of a session, that of its newest turn."""
+    if not given.startswith("ses_"):
+        return given
+    newest = client.turns.list(given, limit=1)
+    if not newest:
+        raise typer.BadParameter(f"The session {given} has no turn yet.")
+    return newest[0].id
 
 
 def record(

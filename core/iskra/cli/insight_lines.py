@@ -31,16 +31,20 @@ def context_lines(found: ContextInfo) -> Iterator[str]:
 
 
 def trace_lines(turn: TurnInfo, steps: Sequence[StepInfo]) -> Iterator[str]:
-    """Return a turn's journal as lines for people."""
+    """Return a turn's journal as lines for people; what an agent did that was handed the turn stands further in."""
     seconds = _seconds(turn.created_at, turn.ended_at)
     usage = turn.usage or {}
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     yield f"{turn.id}  {turn.agent or turn.model}  {turn.state}  {seconds}  {prompt}+{completion} tokens"
     yield f"  user: {_line(_text(turn.input))}"
     before = turn.created_at
+    depth = 0
     for step in steps:
         at = step.ended_at or step.started_at
-        yield f"  {step.index:>3}  {_seconds(before, at):>8}  {_step_line(step)}"
+        ran = step.data.get("seconds")
+        took = f"{ran:.2f} s" if isinstance(ran, int | float) else _seconds(before, at)
+        yield f"  {step.index:>3}  {took:>8}  {'  ' * depth}{_step_line(step)}"
+        depth += step.kind == "handoff"
         before = at
     if turn.error:
         yield f"  failed: {turn.error.get('message', '')}"
@@ -54,22 +58,38 @@ def _step_line(step: StepInfo) -> str:
             usage = data.get("usage") or {}
             calls = ", ".join(call["function"]["name"] for call in message.get("tool_calls") or ())
             tokens = f"{usage.get('prompt_tokens', 0)}+{usage.get('completion_tokens', 0)} tokens"
-            said = f"asks for {calls}" if calls else _line(str(message.get("content") or ""))
-            return f"model    {data.get('target', '')}  {tokens}  {said}"
+            said = [_line(str(message.get("content") or "")), f"asks for {calls}" if calls else ""]
+            return "  ".join([f"model    {data.get('target', '')}", tokens, *filter(None, said)])
         case "tool":
             result = data.get("result") or {}
             how = str(result.get("error_code") or "done") if result else step.state
-            asked = "  asked" if data.get("approval_id") else ""
+            decided = _decided(data)
             arguments = data.get("arguments") or (data.get("call") or {}).get("function", {}).get("arguments")
             shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
             came_to = _line(unmark(str(result.get("content", ""))), 60)
-            return f"tool     {step.name} {_line(shown)}  {how}{asked}  {came_to}".rstrip()
+            return f"tool     {step.name} {_line(shown)}  {how}{decided}  {came_to}".rstrip()
         case "handoff":
             return f"handoff  {data.get('from')} → {data.get('to')}{_because(data)}"
         case "question":
             answer = f"  answer: {_line(str(data['answer']))}" if "answer" in data else "  (no answer yet)"
             return f"question {_line(str(data.get('question')))}{answer}"
     return f"{step.kind:<8} {_line(str(data.get('text', '')))}"
+
+
+def _decided(data: Mapping[str, Any]) -> str:
+    """Return who let a tool call run or not, and by which rule somebody was asked or was not."""
+    decision = data.get("decision") or {}
+    match decision.get("state"):
+        case None:
+            return "  asked" if data.get("approval_id") else ""
+        case "automatic":
+            return f"  allowed by {decision.get('rule')}"
+        case "expired":
+            return "  asked, nobody decided"
+        case state:
+            remark = f": {_line(str(decision['remark']), 60)}" if decision.get("remark") else ""
+            by = str(decision.get("by") or "").strip("()")
+            return f"  asked by {decision.get('rule')}, {state} by {by}{remark}"
 
 
 def _because(data: Mapping[str, Any]) -> str:
@@ -95,4 +115,6 @@ def _shown(value: object) -> str:
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> str:
-    return "" if begin is None or end is None else f"{(end - begin).total_seconds():.2f} s"
+    if begin is None or end is None:
+        return ""
+    return f"{max(0.0, (end - begin).total_seconds()):.2f} s"  # calls that ran side by side end in any order

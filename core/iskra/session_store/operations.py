@@ -515,7 +515,7 @@ def refusal(change: Change, found: Sequence[Any] | None, *, is_orphan: bool) -> 
                 f"The turn is {found[0]}, not {wanted}.", facts={"turn_id": change.turn_id, "state": str(found[0])}
             )
         case UpdateTurn():
-            return _no_turn(change.turn_id)
+            return no_turn(change.turn_id)
         case PutStep() if found:
             expected = "absent" if change.expected is None else change.expected.value
             return ConflictError(
@@ -523,7 +523,7 @@ def refusal(change: Change, found: Sequence[Any] | None, *, is_orphan: bool) -> 
                 facts={"turn_id": change.step.turn_id, "step": change.step.index},
             )
         case PutStep():
-            return _no_turn(change.step.turn_id)
+            return no_turn(change.step.turn_id)
         case CloseApproval() if found:
             return ApprovalClosedError(
                 f"The approval request is {found[0]} already.",
@@ -534,27 +534,27 @@ def refusal(change: Change, found: Sequence[Any] | None, *, is_orphan: bool) -> 
                 "There is no such approval request.", facts={"approval_id": change.approval_id}
             )
         case UpdateSession() | ReserveSeq() | DeleteSession():
-            return _no_session(change.session_id)
+            return no_session(change.session_id)
         case CreateTurn() if is_orphan:
-            return _no_session(change.turn.session_id)
+            return no_session(change.turn.session_id)
         case CreateTurn():
             taken = "number" if found is None else "idempotency_key"
             return ConflictError(f"The session has a turn with this {taken} already.", facts={"taken": taken})
         case CreateApproval() if is_orphan:
-            return _no_session(change.request.session_id)
+            return no_session(change.request.session_id)
         case CreateApproval():
             taken = "id" if found is None else "code"
             return ConflictError(f"There is an approval request with this {taken} already.", facts={"taken": taken})
         case AppendMessage() if is_orphan:
-            return _no_session(change.message.session_id)
+            return no_session(change.message.session_id)
         case AppendMessage():
             return ConflictError("There is a message at this position already.", facts={"taken": "position"})
         case AppendEvent() if is_orphan:
-            return _no_session(str(change.event.session_id))
+            return no_session(str(change.event.session_id))
         case AppendEvent():
             return ConflictError("There is an event with this number already.", facts={"taken": "seq"})
         case PutTranscript():
-            return _no_session(change.session_id)
+            return no_session(change.session_id)
         case CreateSession():
             return ConflictError("There is a session with this id already.", facts={"taken": "id"})
         case PutCredential():
@@ -562,9 +562,17 @@ def refusal(change: Change, found: Sequence[Any] | None, *, is_orphan: bool) -> 
     return ConflictError(f"The database refused a change: {type(change).__name__}.")
 
 
-def _no_session(session_id: str) -> SessionNotFoundError:
-    return SessionNotFoundError("There is no such session.", facts={"session_id": session_id})
+def no_session(session_id: str) -> SessionNotFoundError:
+    """Return what is raised where a principal has no such session."""
+    return SessionNotFoundError(
+        "There is no such session.", mend="`GET /api/v1/sessions` lists yours.", facts={"session_id": session_id}
+    )
 
 
-def _no_turn(turn_id: str) -> TurnNotFoundError:
-    return TurnNotFoundError("There is no such turn.", facts={"turn_id": turn_id})
+def no_turn(turn_id: str) -> TurnNotFoundError:
+    """Return what is raised where a principal has no such turn."""
+    return TurnNotFoundError(
+        "There is no such turn.",
+        mend="`GET /api/v1/sessions/{id}/turns` lists a session's.",
+        facts={"turn_id": turn_id},
+    )

@@ -8,10 +8,19 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic_core import from_json
 
 from iskra.interceptors import Points
-from iskra.session_store.operations import Operation, Planner, load_statements, microseconds, storable_text, time_of
+from iskra.session_store.operations import (
+    Operation,
+    Planner,
+    load_statements,
+    microseconds,
+    no_session,
+    no_turn,
+    storable_text,
+    time_of,
+)
 from iskra_sdk.approval import ApprovalRequest, ApprovalState, TimeoutAction
 from iskra_sdk.clock import Clock
-from iskra_sdk.errors import ApprovalNotFoundError, SessionNotFoundError, TurnNotFoundError
+from iskra_sdk.errors import ApprovalNotFoundError
 from iskra_sdk.event import Event, Severity
 from iskra_sdk.ids import ApprovalId, EffectId, MessageId, SessionId, TurnId
 from iskra_sdk.interceptor import Point
@@ -134,20 +143,20 @@ class SQLStore(ABC):
     ) -> list[T]:
         rows = await self._read_owned(Guard("session_owner", session_id, principal), name, params, decode)
         if rows is None:
-            raise _no_session(session_id)
+            raise no_session(session_id)
         return rows
 
     async def _of_turn(self, principal: Principal, turn_id: TurnId, name: str, decode: Decode[T]) -> list[T]:
         guard = Guard("turn_owner", turn_id, principal)
         rows = await self._read_owned(guard, name, (storable_text(turn_id),), decode)
         if rows is None:
-            raise TurnNotFoundError("There is no such turn.", facts={"turn_id": turn_id})
+            raise no_turn(turn_id)
         return rows
 
     async def session(self, principal: Principal, session_id: SessionId) -> Session:
         rows = await self._read("session", (storable_text(session_id),), _session)
         if not rows or not _may_see(principal, rows[0].principal_id):
-            raise _no_session(session_id)
+            raise no_session(session_id)
         return rows[0]
 
     async def sessions(
@@ -177,7 +186,7 @@ class SQLStore(ABC):
     async def turn(self, principal: Principal, turn_id: TurnId) -> TurnRecord:
         rows = await self._of_turn(principal, turn_id, "turn", _turn)
         if not rows:  # deleted between the two queries
-            raise TurnNotFoundError("There is no such turn.", facts={"turn_id": turn_id})
+            raise no_turn(turn_id)
         return rows[0]
 
     async def turns(
@@ -265,10 +274,6 @@ class SQLStore(ABC):
 
 def _may_see(principal: Principal, owner: str) -> bool:
     return owner == principal.id or principal.is_admin
-
-
-def _no_session(session_id: str) -> SessionNotFoundError:
-    return SessionNotFoundError("There is no such session.", facts={"session_id": session_id})
 
 
 def _number(value: int) -> int:

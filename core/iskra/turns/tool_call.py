@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iskra.turns.tool_plan import BARRIER, Access
-from iskra_sdk.approval import ApprovalRequest, ApprovalState
+from iskra_sdk.approval import ApprovalRequest, ApprovalState, Ruling
 from iskra_sdk.errors import IskraError, ToolDeniedError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import ApprovalId, EffectId
@@ -34,6 +34,8 @@ class ToolJob:
         arguments: Valid arguments.
         request: The approval it needs.
         access: The resources it uses.
+        allowed_by: The ruling of an advisor that allows it in the person's place.
+        seconds: How long it ran.
         result: What it came to.
     """
 
@@ -48,6 +50,8 @@ class ToolJob:
     arguments: Mapping[str, Any] | None = None
     request: ApprovalRequest | None = None
     access: Access = BARRIER
+    allowed_by: Ruling | None = None
+    seconds: float | None = None
     result: ToolResult | None = None
 
     @property
@@ -56,6 +60,17 @@ class ToolJob:
         if self.tool is None or self.arguments is None:
             raise ValueError("the call was not prepared")
         return self.tool, self.arguments
+
+    @property
+    def decision(self) -> Mapping[str, object] | None:
+        """Who let the call run or not, as the journal keeps it; ``None`` if nobody had to decide yet."""
+        if self.request is not None and self.request.state is not ApprovalState.OPEN:
+            request = self.request
+            decided = {"state": request.state, "by": request.decided_by, "rule": request.rule}
+            return {**decided, "remark": request.remark} if request.remark else decided
+        if self.allowed_by is not None:
+            return {"state": "automatic", "rule": self.allowed_by.rule, "reason": self.allowed_by.reason}
+        return None
 
     @property
     def has_effect(self) -> bool:

@@ -234,6 +234,7 @@ class ToolRunner:
             if source is not None:
                 return policy.kernel_ruling("untrusted", UNTRUSTED[self._language].format(source=source))
         if ruling.verdict is Verdict.ALLOW and by_rule.verdict is Verdict.ASK:
+            job.allowed_by = ruling
             await self._note_automatic(job, ruling)
         return ruling
 
@@ -298,7 +299,7 @@ class ToolRunner:
             risk = job.tool.risk if job.tool is not None else None
             self._turn.add(events=[self._event(job, EventType.TOOL_REQUESTED, arguments=shown, risk=risk)])
             if job.result is not None:
-                self._record_result(job, None)
+                self._record_result(job)
             elif job.request is not None or not self._may_start(job):
                 self._turn.add([self._step(job, StepState.WAITING)])
             else:
@@ -330,7 +331,7 @@ class ToolRunner:
         event = self._event(job, EventType.TOOL_STARTED, effect_id=job.effect_id)
         self._turn.add([self._step(job, StepState.STARTED)], [event])
 
-    def _record_result(self, job: ToolJob, seconds: float | None) -> None:
+    def _record_result(self, job: ToolJob) -> None:
         """Add the changes and the event of a call's result to what the turn commits next."""
         turn, result = self._turn, job.result
         if result is None:
@@ -339,7 +340,7 @@ class ToolRunner:
         changes: list[Change] = [self._step(job, StepState.DONE)]
         if job.message_index is not None:
             changes.append(turn.append_message(job.message_index, result.message(job.call)))
-        facts: dict[str, Any] = {"seconds": seconds}
+        facts: dict[str, Any] = {"seconds": job.seconds}
         content = result.content[:LONGEST_EVENT_CONTENT]
         if result.is_error:
             facts |= {"code": result.error_code, "message": content}
@@ -353,7 +354,10 @@ class ToolRunner:
         data: dict[str, object] = {"call": job.call.wire, "arguments": job.arguments}
         if job.request is not None:
             data["approval_id"] = job.request.id
+        if job.decision is not None:
+            data["decision"] = job.decision
         if state is StepState.DONE and job.result is not None:
+            data["seconds"] = job.seconds
             data["result"] = {
                 "content": job.result.content,
                 "data": job.result.data,
@@ -446,7 +450,7 @@ class ToolRunner:
         return True
 
     async def _finish_without_running(self, job: ToolJob) -> None:
-        self._record_result(job, None)
+        self._record_result(job)
         await self._turn.flush(self._running_again())
         async with self._progress:
             self._progress.notify_all()
@@ -490,7 +494,8 @@ class ToolRunner:
             await self._turn.flush(self._running_again() if job.request is not None else ())
         began = self._services.clock.monotonic()
         job.result = await execute(job, self._context(job), self._services)
-        self._record_result(job, round(self._services.clock.monotonic() - began, 3))
+        job.seconds = round(self._services.clock.monotonic() - began, 3)
+        self._record_result(job)
         await self._turn.flush()
 
     def _context(self, job: ToolJob) -> ToolContext:
