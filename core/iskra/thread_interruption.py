@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,15 +25,27 @@ def may_interrupt(frame: FrameType | None) -> bool:
     return frame is None or not frame.f_code.co_filename.startswith(_LOCKED_PLACES)
 
 
-def interrupt(thread: threading.Thread, error: type[BaseException] = SystemExit) -> None:
+def interrupt(
+    thread: threading.Thread,
+    error: type[BaseException] = SystemExit,
+    *,
+    wanted: Callable[[FrameType | None], bool] = lambda _frame: True,
+) -> None:
     """Have ``error`` raised in a thread at its next instruction that may be interrupted.
 
     It does not wait for that. A thread that is held up in C code hears it when it comes back.
+
+    Args:
+        thread: Which one; nothing happens if it has ended.
+        error: What is raised.
+        wanted: Told the innermost frame; once it returns false, the thread is left alone.
     """
-    threading.Thread(target=_interrupt, args=(thread, error), name="interruption", daemon=True).start()
+    threading.Thread(target=_interrupt, args=(thread, error, wanted), name="interruption", daemon=True).start()
 
 
-def _interrupt(thread: threading.Thread, error: type[BaseException]) -> None:
+def _interrupt(
+    thread: threading.Thread, error: type[BaseException], wanted: Callable[[FrameType | None], bool]
+) -> None:
     exception: Any = ctypes.py_object(error)
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
@@ -41,6 +54,9 @@ def _interrupt(thread: threading.Thread, error: type[BaseException]) -> None:
         time.sleep(_LOOK)
         if thread.ident is None or not thread.is_alive():
             return
-        if may_interrupt(sys._current_frames().get(thread.ident)):
+        frame = sys._current_frames().get(thread.ident)
+        if not wanted(frame):
+            return
+        if may_interrupt(frame):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), exception)
             return

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from iskra.thread_interruption import interrupt
 
@@ -47,6 +48,15 @@ def test_a_thread_that_calculates_is_interrupted() -> None:
     interrupt(thread, KeyError)
     thread.join(60)
     assert len(caught) == 1
+
+
+def test_a_worker_that_has_turned_to_something_else_is_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(threading.current_thread).result()
+        interrupt(worker, wanted=lambda frame: False)
+        for helper in [thread for thread in threading.enumerate() if thread.name == "interruption"]:
+            helper.join(60)
+        assert pool.submit(threading.current_thread).result() is worker
 
 
 def test_a_thread_that_has_ended_is_left_alone() -> None:

@@ -19,12 +19,11 @@ from iskra.plugin_host.context import HostServices, KernelContext, Released
 from iskra.plugin_host.contributions import Contributions, Hooks, describe_failure
 from iskra.plugin_host.discovery import PluginSource, SourceKind
 from iskra.plugin_host.importing import FreshFinder, ImportedPlugin, import_plugin, is_extension
-from iskra.plugin_host.leftovers import close_handles, open_files, stop_timers, threads_of
+from iskra.plugin_host.leftovers import close_handles, open_files, stop_threads, stop_timers
 from iskra.plugin_host.lifespan_task import LifespanTask
 from iskra.plugin_host.loading_thread import run_in_thread
 from iskra.plugin_host.process_state import Changes, ProcessState, module_of
 from iskra.plugin_host.receipt import Verdict
-from iskra.thread_interruption import interrupt
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import PluginError, PluginLoadError
 from iskra_sdk.event_bus import EventBus, EventHandler
@@ -214,9 +213,7 @@ class Generation:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_TASK_PATIENCE)
-        threads = threads_of(modules)
-        for thread in threads:
-            interrupt(thread)
+        threads = stop_threads(modules)
         changes = imported.changes
         changes.add(imported.before.changes(by=lambda value: module_of(value) in modules))
         changes.undo()

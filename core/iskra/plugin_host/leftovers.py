@@ -9,8 +9,11 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+from iskra.thread_interruption import interrupt
 
 _MOST_OBJECTS = 20_000
 _CONTAINERS = (list, tuple, set, frozenset)
@@ -83,27 +86,32 @@ def _owns_descriptor(file: io.IOBase) -> bool:
         return False  # in memory only
 
 
-def threads_of(modules: Mapping[str, ModuleType]) -> list[threading.Thread]:
-    """Return live threads that run a plugin's code, or that its modules hold."""
+def stop_threads(modules: Mapping[str, ModuleType]) -> list[threading.Thread]:
+    """Interrupt live threads that run a plugin's code, or that its modules hold, and return them.
+
+    A worker of somebody else's pool is interrupted only as long as it runs the plugin's code.
+    """
     namespaces = {id(vars(module)) for module in modules.values()}
-    held: set[int] = set()
+    own: set[int] = set()
     for value in reachable(modules):
         if isinstance(value, threading.Thread):
-            held.add(id(value))
+            own.add(id(value))
         elif isinstance(value, ThreadPoolExecutor):
-            held.update(id(thread) for thread in value._threads)
+            own.update(id(thread) for thread in value._threads)
     frames = sys._current_frames()
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread is not threading.current_thread()
-        and thread is not threading.main_thread()
-        and (
-            id(thread) in held
-            or _target_namespace(thread) in namespaces
-            or _runs(frames.get(thread.ident or 0), namespaces)
-        )
-    ]
+    runs = partial(_runs, namespaces=namespaces)
+    stopped = []
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or thread is threading.main_thread():
+            continue
+        if id(thread) in own or _target_namespace(thread) in namespaces:
+            interrupt(thread)
+        elif runs(frames.get(thread.ident or 0)):
+            interrupt(thread, wanted=runs)
+        else:
+            continue
+        stopped.append(thread)
+    return stopped
 
 
 def _target_namespace(thread: threading.Thread) -> int:
