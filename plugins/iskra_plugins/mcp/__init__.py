@@ -62,4 +62,4 @@ def register_routes(context: PluginContext) -> Iterable[PluginRoutes]:
 
 @hookimpl
 def register_commands() -> Iterable[Command]:
-    return (Command("mcp", "MCP servers and their tools: list, accept SERVER TOOL.", mcp),)
+    return (Command("mcp", "MCP servers and their tools: list, accept SERVER TOOL [DIGEST].", mcp),)

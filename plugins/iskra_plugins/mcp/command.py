@@ -1,5 +1,6 @@
 """``iskra mcp``: shows MCP servers, and accepts changed tools."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,8 @@ from urllib.parse import quote
 from iskra_sdk.errors import IskraError
 
 _PATH = "/api/v1/mcp"
-_USAGE = "iskra mcp [list | accept SERVER TOOL]"
+_USAGE = "iskra mcp [list | accept SERVER TOOL [DIGEST]]"
+_DIGEST = 12  # characters that are shown
 
 
 def mcp(arguments: Sequence[str]) -> int:
@@ -20,8 +22,9 @@ def mcp(arguments: Sequence[str]) -> int:
             match list(arguments) or ["list"]:
                 case ["list"]:
                     _list(client.request("GET", f"{_PATH}/servers"))
-                case ["accept", server, tool]:
-                    client.request("POST", f"{_PATH}/servers/{quote(server)}/tools/{quote(tool)}/accept")
+                case ["accept", server, tool, *seen] if len(seen) <= 1:
+                    query = f"?digest={quote(seen[0])}" if seen else ""
+                    client.request("POST", f"{_PATH}/servers/{quote(server)}/tools/{quote(tool)}/accept{query}")
                     print(f"{tool} of {server} is offered as it describes itself now.")
                 case _:
                     print(f"usage: {_USAGE}", file=sys.stderr)
@@ -43,6 +46,9 @@ def _list(found: Any) -> None:
             print(f"  {_plain(tool['name'])}  {tool['risk']}  {_plain(mark)}")
             if tool["changed"]:
                 print(f"    {_plain(tool['description'])}")
+                print(f"    {_plain(json.dumps([tool['parameters'], tool['hints']], ensure_ascii=False))}")
+                seen = f"{server['name']} {_plain(tool['name'])} {tool['digest'][:_DIGEST]}"
+                print(f"    accept it with: iskra mcp accept {seen}")
 
 
 def _plain(text: str) -> str:

@@ -25,12 +25,14 @@ from iskra_plugins.mcp.remote_tools import card_of, make_tool, offered, risk_of,
 from iskra_plugins.mcp.settings import RemoteServer
 from iskra_sdk import Tool, ToolContext
 from iskra_sdk.clock import Clock
-from iskra_sdk.errors import ToolError, ToolTimeoutError
+from iskra_sdk.errors import ConflictError, ToolError, ToolTimeoutError
 
 CONNECT_TIMEOUT = 20.0
 HEARTBEAT = 30.0
 """Seconds between two looks at the list of tools, which also tell whether the server is there."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_LEAST_PAUSE = 0.5
+"""Seconds between two looks at the list of tools, however often a server says that it has changed."""
 _MOST_TOOLS = 200
 _MOST_PAGES = 50
 _LONGEST_LOG_LINE = 500
@@ -96,10 +98,23 @@ class Connection:
         """Return the risk that a tool counts as."""
         return str(risk_of(self.cards[remote], self.settings))
 
-    async def accept(self, remote: str) -> bool:
-        """Offer a tool with its changed description; return whether there is such a tool."""
+    async def accept(self, remote: str, digest: str = "") -> bool:
+        """Offer a tool with its changed description; return whether there is such a tool.
+
+        Args:
+            remote: The tool's name there.
+            digest: How that of the description begins that somebody has looked at.
+
+        Raises:
+            ConflictError: It describes itself differently again by now.
+        """
         if remote not in self.changed:
             return False
+        if not self.cards[remote].digest.startswith(digest):
+            raise ConflictError(
+                f"The tool {remote!r} of {self.name!r} describes itself differently again by now.",
+                mend="Look at the list once more.",
+            )
         await self._pins.accept(self.cards[remote])
         self.changed.discard(remote)
         await self._on_change()
@@ -198,6 +213,7 @@ class Connection:
             self._look_again.clear()
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._list(client)
+            await self._clock.sleep(_LEAST_PAUSE)
 
     async def _listen(self, client: Client) -> None:
         """Hear of changed tools from a server of the newest protocol; the watch goes on without."""

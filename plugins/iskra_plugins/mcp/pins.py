@@ -8,6 +8,9 @@ from pydantic_core import to_json
 
 from iskra_sdk.plugin_context import KeyValueState
 
+_MOST_PINS = 2000
+"""Tools of one server that are pinned; one that comes up with ever new names is not remembered for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCard:
@@ -43,9 +46,12 @@ class Pins:
         self._digests = dict(await self._state.get(self._key, {}))
 
     async def admit(self, cards: list[ToolCard]) -> set[str]:
-        """Pin the tools that are new, and return the names of those that have changed."""
-        changed = {card.name for card in cards if self._digests.get(card.name, card.digest) != card.digest}
+        """Pin the tools that are new, and return the names of those that have changed, or found no more room."""
         new = {card.name: card.digest for card in cards if card.name not in self._digests}
+        for name in list(new)[max(0, _MOST_PINS - len(self._digests)) :]:
+            del new[name]
+        known = {**self._digests, **new}
+        changed = {card.name for card in cards if known.get(card.name) != card.digest}
         if new:
             self._digests |= new
             await self._state.put(self._key, self._digests)

@@ -30,12 +30,12 @@ def _app(connections: "Mapping[str, Connection]") -> FastAPI:
         return JSONResponse({"data": [_wire(connection) for connection in connections.values()]})
 
     @app.post("/servers/{server}/tools/{tool:path}/accept", tags=["mcp"])
-    async def accept_mcp_tool(server: str, tool: str) -> JSONResponse:
-        """Offer a tool whose description has changed."""
+    async def accept_mcp_tool(server: str, tool: str, digest: str = "") -> JSONResponse:
+        """Offer a tool whose description has changed; with `digest` only the description that the list showed."""
         connection = connections.get(server)
         if connection is None:
             raise NotFoundError(f"There is no MCP server {server!r}.", mend="The list names those in the settings.")
-        if not await connection.accept(tool):
+        if not await connection.accept(tool, digest):
             raise NotFoundError(f"No tool {tool!r} of {server!r} waits to be looked at.", mend="Look at the list.")
         return JSONResponse(_wire(connection))
 
@@ -56,6 +56,9 @@ def _wire(connection: "Connection") -> dict[str, Any]:
                 "changed": card.name in connection.changed,
                 "risk": connection.risk(card.name),
                 "description": card.description,
+                "parameters": card.schema,
+                "hints": card.hints,
+                "digest": card.digest,
             }
             for card in connection.cards.values()
         ],

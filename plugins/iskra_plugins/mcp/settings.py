@@ -45,7 +45,7 @@ class OfferedServer(BaseModel):
     agents: list[str] = Field(default_factory=lambda: ["*"], description="Globs of the agents that are offered.")
     tools: list[str] = Field(default_factory=list, description="Globs of the tools that are offered; none by default.")
     wait: float = Field(
-        default=300.0, gt=0, le=3600, description="Seconds a call waits for its turn before it says how to go on."
+        default=50.0, gt=0, le=3600, description="Seconds a call waits for its turn before it says how to go on."
     )
 
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 WAY = sys.argv[1]
+listed = 0  # times that the tools were listed
 TOOL = {"name": "tell", "description": "Tells.", "inputSchema": {"type": "object"}}
 
 
@@ -23,7 +24,13 @@ def answer(request: dict[str, Any]) -> None:
             info = {"name": "hostile", "version": "1"}
             result: Any = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
         case "tools/list":
+            global listed
+            listed += 1
             result = {"tools": tools()}
+            if WAY == "always changes":
+                send({"id": request["id"], "result": result})
+                send({"method": "notifications/tools/list_changed"})
+                return
         case "tools/call":
             result = called()
         case _:
@@ -58,6 +65,8 @@ def called() -> Any:
             return {"content": [{"type": "text", "text": "x" * 5_000_000}]}
         case "binary answer":
             return {"content": [{"type": "text", "text": "a\u0000b\ud800"}]}
+        case "always changes":
+            return {"content": [{"type": "text", "text": str(listed)}]}
         case "not json":
             sys.stdout.write("this is no json\n{\n\x00\n")
     return {"content": [{"type": "text", "text": "told"}]}

@@ -19,7 +19,7 @@ from iskra_plugins.mcp.pins import Pins
 from iskra_plugins.mcp.settings import RemoteServer
 from iskra_sdk import ToolContext, ToolResult
 from iskra_sdk.clock import SystemClock
-from iskra_sdk.errors import ToolError, ToolTimeoutError
+from iskra_sdk.errors import ConflictError, ToolError, ToolTimeoutError
 from iskra_sdk.testing import MemoryStore
 from iskra_sdk.testing.harness_context import HarnessState
 from programs import require_program
@@ -168,7 +168,9 @@ async def test_a_changed_description_takes_a_tool_out_until_it_is_accepted(folde
         await server.connected()
         assert server.connection.changed == {"echo"}
         assert not await server.connection.accept("slow")
-        assert await server.connection.accept("echo")
+        with pytest.raises(ConflictError, match="differently again"):
+            await server.connection.accept("echo", "of what was looked at")
+        assert await server.connection.accept("echo", server.connection.cards["echo"].digest[:12])
         assert "srv_echo" in {tool.name for tool in server.connection.tools}
 
 

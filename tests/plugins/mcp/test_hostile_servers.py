@@ -42,6 +42,13 @@ async def test_a_huge_answer_comes_whole_for_the_kernel_to_shorten() -> None:
         assert len(await tell(server)) == 5_000_000
 
 
+async def test_a_server_that_always_changes_is_not_asked_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST_PAUSE", 600)
+    async with reach(hostile("always changes", timeout=60)) as server:
+        await server.connected()
+        assert {int(await tell(server)) for _ in range(50)} <= {1, 2}
+
+
 async def test_text_that_is_none_can_be_cleaned() -> None:
     async with reach(hostile("binary answer")) as server:
         await server.connected()

@@ -161,3 +161,12 @@ async def test_a_changed_description_is_noticed_also_after_a_restart() -> None:
     await again.accept(evil)
     assert await again.admit([evil]) == set()
     assert await again.admit([card("a")]) == {"a"}
+
+
+async def test_a_server_with_ever_new_tools_fills_no_memory() -> None:
+    pins = Pins(HarnessState("mcp", MemoryStore()), "srv")
+    for batch in range(10):
+        assert await pins.admit([card(f"t{batch}_{number}") for number in range(200)]) == set()
+    assert await pins.admit([card("one too many"), card("t0_0")]) == {"one too many"}
+    await pins.accept(card("one too many"))
+    assert await pins.admit([card("one too many")]) == set()
