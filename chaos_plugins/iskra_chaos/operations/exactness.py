@@ -23,9 +23,9 @@ _ASKS = re.compile(
     r"|\b(?:сколько|посчитай|вычисли|подсчитай|рассчитай|умножь|сложи)\b"
     r"|\bкак(?:ая|ой|ое|ова|ов|ово) (?:\w+ )?(?:сумма|цена|дата|год|процент|население|расстояние|стоимость|число)\b"
     # facts
-    r"|(?:^|[.!?\n]\s*)(?:when|who|where)(?:'s| is| was| were| are| did| does| do| wrote| made| has| will)\b"
+    r"|(?:^|[.!?\n][^\S\n]*)(?:when|who|where)(?:'s| is| was| were| are| did| does| do| wrote| made| has| will)\b"
     r"|\b(?:which|what) (?:year|date|day|time|city|country|capital|version)\b|\bwhat is the capital\b"
-    r"|(?:^|[.!?\n]\s*)(?:когда|кто|где)\s(?!бы\b)|\bв каком (?:году|городе)\b|\bкакого числа\b|\bстолиц\w\b",
+    r"|(?:^|[.!?\n][^\S\n]*)(?:когда|кто|где)\s(?!бы\b)|\bв каком (?:году|городе)\b|\bкакого числа\b|\bстолиц\w\b",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"^[ \t]*(?:```|~~~)|^(?: {4}|\t)\S.*[;{}()=]", re.MULTILINE)

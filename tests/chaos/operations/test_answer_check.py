@@ -161,3 +161,7 @@ def test_any_text_is_judged_and_always_alike(asked: str, answer: str, reason: st
     first = failed(asked, answer, reason=reason, warm=warm)
     assert set(first) <= set(CHECKS)
     assert first == failed(asked, answer, reason=reason, warm=warm)
+
+
+def test_a_message_of_nothing_but_line_breaks_is_read_in_one_go() -> None:
+    assert not asks_for_exactness([Message.user("\n" * 300_000)])  # a pattern that goes back would take many minutes
