@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from iskra.digest import digest
 from iskra_sdk.agent import Agent
 from iskra_sdk.approval import ApprovalAdvisor, ApprovalRule
 from iskra_sdk.context_strategy import ContextStrategy
@@ -57,3 +59,8 @@ class Catalog:
     advisors: Sequence[Owned[ApprovalAdvisor]] = ()
     interceptors: Sequence[Owned[Interceptor]] = ()
     event_handlers: Sequence[Owned[EventHandler]] = ()
+
+    @cached_property
+    def tool_digests(self) -> Mapping[str, str]:
+        """Tool → fingerprint of what a model sees of it; worked out once, since every model call is noted with them."""
+        return {name: digest(owned.value.spec.wire) for name, owned in self.tools.items()}

@@ -1,19 +1,16 @@
 """Fingerprints of model calls: enough to tell later, part by part, whether an agent would ask the same again."""
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from pydantic_core import to_json
-
+from iskra.digest import digest
 from iskra_sdk.message import Message
-from iskra_sdk.tool import Tool
 
 
 def call_print(
     *,
     prompt: str,
     messages: Sequence[Message] | None,
-    tools: Iterable[Tool],
+    tools: Mapping[str, str],
     model: str,
     parameters: Mapping[str, object],
 ) -> dict[str, object]:
@@ -25,7 +22,7 @@ def call_print(
     Args:
         prompt: The system prompt.
         messages: Messages that the agent chose, ``None`` for the conversation.
-        tools: The tools offered.
+        tools: The tools offered, and the digest of each.
         model: Alias.
         parameters: The agent's and the call's own.
 
@@ -34,15 +31,11 @@ def call_print(
     """
     return {
         "model": model,
-        "system prompt": _digest(prompt),
-        "tools": {tool.name: _digest(tool.spec.wire) for tool in tools},
-        "parameters": _digest(sorted(parameters.items())),
-        "messages": "" if messages is None else _digest([message.wire for message in messages]),
+        "system prompt": digest(prompt),
+        "tools": tools,
+        "parameters": digest(sorted(parameters.items())),
+        "messages": "" if messages is None else digest([message.wire for message in messages]),
     }
-
-
-def _digest(value: object) -> str:
-    return hashlib.blake2b(to_json(value, fallback=str), digest_size=8).hexdigest()
 
 
 def changed_parts(before: object, now: Mapping[str, object]) -> list[str]:

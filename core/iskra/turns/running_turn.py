@@ -359,7 +359,7 @@ class RunningTurn:
         asked = call_print(
             prompt=own_prompt,
             messages=messages,
-            tools=offered.values(),
+            tools={name: self.catalog.tool_digests[name] for name in offered},
             model=agent.model if model is None else model,
             parameters={**agent.parameters, **(parameters or {})},
         )

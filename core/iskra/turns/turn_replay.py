@@ -236,7 +236,7 @@ class ReplayedTurn:
         now = call_print(
             prompt=agent.system_prompt(self) if prompt is None else prompt,
             messages=messages,
-            tools=offered.values(),
+            tools={name: self._catalog.tool_digests[name] for name in offered},
             model=agent.model if model is None else model,
             parameters={**agent.parameters, **(parameters or {})},
         )
