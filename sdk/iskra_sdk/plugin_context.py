@@ -22,6 +22,7 @@ from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import SessionReader, TurnRecord
 from iskra_sdk.tool import Tool
 from iskra_sdk.turn import AgentCard
+from iskra_sdk.voice import Voice
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -175,6 +176,10 @@ class PluginContext(Protocol):
     @property
     def tools(self) -> Mapping[str, Tool]:
         """The tools that all plugins offer now, by name; calling one is for turns, which ask where a rule says so."""
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        """The voices that all plugins offer now, by name and by alias."""
 
     @property
     def workspace(self) -> Path:

@@ -10,7 +10,9 @@ from iskra_chaos.processes.process import ChaosProcess, ProcessMetrics
 from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.sift.block import SIFTBlock
 
-Intensity = Annotated[float, Field(ge=0.1, le=1.0, allow_inf_nan=False)]
+Intensity = Annotated[float, Field(ge=0.1, le=1.0, allow_inf_nan=False, strict=True)]
+"""A number: ``true`` and ``"0.5"`` are none."""
+
 Name = Annotated[str, Field(max_length=200)]
 
 

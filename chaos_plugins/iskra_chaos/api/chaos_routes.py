@@ -18,6 +18,7 @@ from iskra_chaos.api.bodies import (
     TriggerRequest,
 )
 from iskra_chaos.api.unsettling import unsettled_block
+from iskra_chaos.api.voice_target import voice_target
 from iskra_chaos.balance.wire import BalanceMetrics, CalibrationResult, SystemState, TargetBalance
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.preparing import Wish
@@ -73,7 +74,7 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
                 "An operation needs a session or a SIFT block to act on.",
                 mend="Name the session: `context.session_id` or the header X-Session-ID; or send `context.sift_block`.",
             )
-        return await engine.start(principal, session_id, wish_of(body))
+        return await engine.start(principal, session_id, wish_of(parts, body))
 
     @app.post("/trigger", tags=["chaos"], response_model_exclude_none=True)
     async def trigger(request: Request, body: TriggerRequest, session_header: _SessionHeader = "") -> ChaosResponse:
@@ -215,15 +216,19 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
     return app
 
 
-def wish_of(body: TriggerRequest) -> Wish:
-    """Return what a request asks for."""
+def wish_of(parts: ChaosParts, body: TriggerRequest) -> Wish:
+    """Return what a request asks for.
+
+    Raises:
+        BadInputError: It names a voice that nobody offers.
+    """
     return Wish(
         body.operation_type,
         body.intensity,
         request=body.context.request,
         seed=body.seed,
         accept_modifications=body.accept_modifications,
-        voice=body.context.voice_target,
+        voice=voice_target(parts.context, body.context.voice_target),
         trigger_conditions=body.trigger_conditions.model_dump(exclude_defaults=True),
     )
 

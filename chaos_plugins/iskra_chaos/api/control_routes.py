@@ -92,6 +92,7 @@ def control_app(parts: ChaosParts) -> FastAPI:
         require_level(principal, "admin", second_factor=parts.settings.second_factor)
         await parts.stop.release()
         await parts.context.audit("release", principal=principal)
+        await parts.telling.tell("system_state", {"state": "released"}, source="control")
         return {"is_locked": parts.stop.is_locked}
 
     return app

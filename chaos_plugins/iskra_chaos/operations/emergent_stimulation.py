@@ -50,8 +50,19 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
             f"{', '.join(stances)}. Name at least one new idea that rests on two of them. Mark what is new as [HYP]."
         )
     return Perturbation(
-        turns=1 + round(intensity), instruction=instruction, inputs=tuple(items), changes=(instruction,)
+        turns=1 + round(intensity),
+        instruction=instruction,
+        inputs=tuple(items),
+        changes=_changes(items, stances, speaks_russian=conversation.language == "ru"),
     )
+
+
+def _changes(items: Sequence[str], stances: Sequence[str], *, speaks_russian: bool) -> tuple[str, ...]:
+    if speaks_russian:
+        listed = "; ".join(f"«{item}»" for item in items)
+        return (f"Связать далёкие мысли: {listed}", f"Смотреть глазами: {', '.join(stances)}; новое помечать [HYP]")
+    listed = "; ".join(f'"{item}"' for item in items)
+    return (f"Ideas far apart are to be connected: {listed}", f"Seen by {', '.join(stances)}; new ones marked [HYP]")
 
 
 def farthest(texts: Sequence[str], count: int, seed: int) -> list[str]:

@@ -13,8 +13,14 @@ def plan(conversation: Conversation, intensity: float, seed: int) -> Perturbatio
     sampler = SamplerShift(0.5 * intensity, 0.90 + 0.08 * intensity, 0.6 * intensity)
     if conversation.language == "ru":
         instruction = f"Только для этого ответа: {drawn} Факты, числа и код не меняй."
-        changes = (f"К следующему ответу добавлена подсказка: «{drawn}»", "Модель выбирает слова чуть свободнее.")
+        changes = (
+            f"К следующему ответу добавлена подсказка: «{drawn}»",
+            "В вызовах без инструментов модель выбирает слова чуть свободнее.",
+        )
     else:
         instruction = f"For this answer only: {drawn} Leave facts, numbers and code as they are."
-        changes = (f'The next answer gets the hint: "{drawn}"', "The model chooses its words a little more freely.")
+        changes = (
+            f'The next answer gets the hint: "{drawn}"',
+            "In calls without tools the model chooses its words a little more freely.",
+        )
     return Perturbation(turns=1, instruction=instruction, sampler=sampler, is_checked=True, changes=changes)

@@ -38,6 +38,7 @@ from iskra_sdk.testing.memory_store import MemoryStore
 from iskra_sdk.told_event import told_event
 from iskra_sdk.tool import Tool
 from iskra_sdk.turn import AgentCard
+from iskra_sdk.voice import Voice
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -232,6 +233,7 @@ class HarnessContext:
         self._foreign = frozenset(services)
         self.on_refresh: Callable[[], None] = lambda: None
         self.agents: Mapping[str, AgentCard] = {}
+        self.voices: Mapping[str, Voice] = {}
         self.tools: Mapping[str, Tool] = {}
         self._releases: list[Callable[[], Awaitable[None] | None]] = []
 

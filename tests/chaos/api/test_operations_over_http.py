@@ -101,6 +101,8 @@ def test_without_consent_a_strong_operation_is_refused_with_what_would_help(hous
     [
         ({"intensity": 0.05}, "intensity"),
         ({"intensity": 1.5}, "intensity"),
+        ({"intensity": True}, "intensity"),
+        ({"intensity": "0.5"}, "intensity"),
         ({"operation_type": "big_bang"}, "operation_type"),
         ({"context": {"session_id": "x", "surprise": 1}}, "surprise"),
         ({"seed": -1}, "seed"),
@@ -113,6 +115,20 @@ def test_bad_bodies_are_told_by_their_place(house: House, change: dict[str, obje
         assert refused.status_code == 422
         assert refused.headers["content-type"] == "application/problem+json"
         assert any(where in field["field"] for field in refused.json()["fields"]), refused.text
+
+
+def test_an_operation_is_limited_to_a_voice_that_there_is(house: House) -> None:
+    session_id = house.session(turns=1)
+    context = {"session_id": session_id, "voice_target": "napoleon"}
+    with house.client() as client:
+        unknown = trigger(client, session_id, "micro_disturbance", 0.2, context=context)
+        assert unknown.status_code == 400
+        assert "iskra" in unknown.json()["voices"]
+        known = trigger(client, session_id, "micro_disturbance", 0.2, context=context | {"voice_target": "Искра"})
+        assert known.json()["process"]["affected_components"] == [f"session/{session_id}", "voice/iskra"]
+        house.say("And the food?", session_id)  # in no voice
+        endpoint = local(known.json()["status_endpoint"])
+        assert client.get(endpoint).json()["process"]["applied"] == 0
 
 
 def test_no_session_and_no_block_is_no_target(house: House) -> None:

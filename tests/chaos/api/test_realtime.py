@@ -62,6 +62,22 @@ async def test_a_message_starts_an_operation_and_events_come_back(house: House) 
         assert (await received(other, "error"))["data"]["code"] == "session_not_found"
 
 
+async def test_a_release_is_told_as_the_stop_was(house: House) -> None:
+    def post(path: str, body: dict[str, str]) -> None:
+        with house.client() as client:
+            client.post(path, json=body).raise_for_status()
+
+    async def told(socket: Any, state: str) -> None:
+        while (await received(socket, "system_state"))["data"]["data"]["state"] != state:
+            pass  # alerts come between
+
+    async with websockets.connect(address(house), additional_headers=headers(house, "owner")) as socket:
+        await asyncio.to_thread(post, "/control/emergency_stop", {"stop_scope": "all"})
+        await told(socket, "stopped")
+        await asyncio.to_thread(post, "/control/release", {})
+        await told(socket, "released")
+
+
 @pytest.mark.parametrize(
     "text",
     ["{}", "[]", "1", asking("x", intensity=7), asking("x", event_type="nothing"), '{"message_type": "chaos_event"}'],

@@ -30,6 +30,11 @@ def request(talk: Conversation, **parameters: object) -> LLMRequest:
     return LLMRequest([Message.system("Be useful."), *talk.messages, Message.user("Go on.")], parameters=parameters)
 
 
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_changed_is_told_in_plain_words(operation: OperationType) -> None:
+    assert not [change for change in plan(operation, STALE, 0.6, 3).changes if "<" in change or "\n" in change]
+
+
 @given(st.sampled_from(OPERATIONS), INTENSITIES, st.integers(0, 2**63 - 1), st.sampled_from([STALE, RUSSIAN]))
 @settings(max_examples=150, deadline=None)
 def test_the_same_seed_gives_the_same_perturbation(

@@ -37,6 +37,7 @@ from iskra_sdk.session_store import (
 )
 from iskra_sdk.tool import Tool
 from iskra_sdk.turn import AgentCard
+from iskra_sdk.voice import Voice
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -182,6 +183,11 @@ class KernelContext:
     def tools(self) -> Mapping[str, Tool]:
         with self._host.lease() as lease:
             return {name: owned.value for name, owned in lease.catalog.tools.items()}
+
+    @property
+    def voices(self) -> Mapping[str, Voice]:
+        with self._host.lease() as lease:
+            return {name: owned.value for name, owned in lease.catalog.voices.items()}
 
     def service(self, protocol: type[T]) -> T:
         own = self.services.get(protocol)
