@@ -12,6 +12,9 @@ _MOST_FILES = 2000
 _SETTLED = 2.0
 """Seconds after which a file's times tell every later change; before, a change may leave them as they are, because
 file systems count time in steps. Git calls such files racy."""
+_TICK, _COARSE_TICK = 0.02, 2.0
+"""Seconds within which two changes may get one time: a tick of the kernel, or, where times are whole seconds, a step of
+the file system."""
 _FILE = "file:"
 
 State = tuple[object, ...]
@@ -28,11 +31,13 @@ class Version:
     Attributes:
         writes: Number of the last write of this process to any of them; 0 for none.
         states: What lies on disk.
+        is_certain: A later change gives other ``states``; one in the same tick of the clock might not.
         is_settled: The disk alone tells every later change, so that another process may rely on ``states``.
     """
 
     writes: int
     states: State
+    is_certain: bool = field(compare=False)
     is_settled: bool = field(compare=False)
 
 
@@ -67,7 +72,7 @@ class Resources:
             (at for written, at in self._writes.items() if any(_overlap(written, key) for key in keys)), default=0
         )
         began = self._clock.now().timestamp()
-        look = _Look()
+        look = _Look(began)
         try:
             states = tuple(
                 look.at(self.workspace / key.removeprefix(_FILE)) for key in sorted(keys) if key.startswith(_FILE)
@@ -75,7 +80,12 @@ class Resources:
         except _Untellable:
             return None
         is_on_disk = all(key.startswith(_FILE) for key in keys)
-        return Version(newest, states, is_settled=is_on_disk and look.newest + _SETTLED < began)
+        return Version(
+            newest,
+            states,
+            is_certain=look.is_certain,
+            is_settled=is_on_disk and look.newest + _SETTLED < began,
+        )
 
 
 class _Look:
@@ -83,10 +93,13 @@ class _Look:
 
     Attributes:
         newest: When anything that was looked at last changed, in seconds since 1970.
+        is_certain: Nothing changed in the present tick of the clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.newest = 0.0
+        self.is_certain = True
+        self._now = now
         self._files = 0
 
     def at(self, path: Path) -> State:
@@ -140,6 +153,10 @@ class _Look:
 
     def _state(self, status: os.stat_result) -> State:
         self.newest = max(self.newest, status.st_mtime, status.st_ctime)
+        for changed in (status.st_mtime_ns, status.st_ctime_ns):
+            tick = _TICK if changed % 1_000_000_000 else _COARSE_TICK
+            if changed <= self._now * 1e9 < changed + tick * 1e9:
+                self.is_certain = False
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 

@@ -57,7 +57,11 @@ class ToolResults:
         if kept is not None and _may_keep(kept):
             return kept
         result = await _run(proceed, invocation)
-        if _may_keep(result) and await asyncio.to_thread(self._resources.version, reads) == before:
+        if (
+            _may_keep(result)
+            and before.is_certain
+            and await asyncio.to_thread(self._resources.version, reads) == before
+        ):
             self._note(key, before.writes)
             await self.cache.put(key, result, len(result.content) * 2 + 500)
         return result

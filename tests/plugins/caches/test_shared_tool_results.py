@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from iskra_plugins.caches.resources import Resources
 from iskra_plugins.caches.tool_results import ToolResults
 from iskra_sdk import Principal, Tool, ToolContext, ToolResult, tool
-from iskra_sdk.clock import Clock, SystemClock
+from iskra_sdk.clock import Clock
 from iskra_sdk.ids import SessionId
+from iskra_sdk.testing import ManualClock
 from iskra_sdk.tool import ToolInvocation
 from plugins.caches.redis_server import RedisServer
 from plugins.caches.shelf import RedisShelf
@@ -119,7 +121,7 @@ async def test_what_a_server_knows_to_be_written_it_reads_anew(folder: Path, red
 async def test_files_that_were_just_written_and_what_is_no_file_are_not_shared(
     folder: Path, redis: RedisServer
 ) -> None:
-    async with two_servers(folder, redis, SystemClock()) as (one, other):
+    async with two_servers(folder, redis, ManualClock(datetime.now(UTC) + timedelta(seconds=1))) as (one, other):
         for server in (one, other):
             for _ in range(2):
                 await server.call("read", path="a.md")

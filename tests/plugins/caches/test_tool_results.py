@@ -1,5 +1,7 @@
 import asyncio
 import gc
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from iskra_plugins.caches.cache import Cache
 from iskra_plugins.caches.resources import Resources
 from iskra_plugins.caches.tool_results import ToolResults
 from iskra_sdk import Principal, Tool, ToolContext, ToolResult, tool
-from iskra_sdk.clock import Clock, SystemClock
+from iskra_sdk.clock import Clock
 from iskra_sdk.ids import SessionId
 from iskra_sdk.testing import ManualClock
 from iskra_sdk.tool import ToolInvocation
@@ -78,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["old files", "files that were just written"])
 def desk(shelf: Shelf, folder: Path, request: pytest.FixtureRequest) -> Desk:
-    clock = shelf.clock if request.param == "old files" else SystemClock()
+    clock = shelf.clock if request.param == "old files" else ManualClock(datetime.now(UTC) + timedelta(seconds=1))
     return Desk(folder, shelf.cache(ToolResult), clock)
 
 
@@ -98,6 +100,26 @@ async def test_a_change_on_disk_counts_whoever_made_it(desk: Desk) -> None:
     (desk.folder / "docs" / "a.md").unlink()
     with pytest.raises(FileNotFoundError):
         await desk.call("read", path="docs/a.md")
+
+
+@pytest.mark.parametrize(("age", "reads"), [(0.001, 2), (0.1, 1), (-60.0, 1)])
+async def test_what_a_second_change_in_the_same_tick_would_not_show_is_not_kept(
+    shelf: Shelf, folder: Path, age: float, reads: int
+) -> None:
+    changed = (folder / "b.md").stat().st_ctime
+    desk = Desk(folder, shelf.cache(ToolResult), ManualClock(datetime.fromtimestamp(changed + age, UTC)))
+    for _ in range(2):
+        await desk.call("read", path="b.md")
+    assert desk.ran == ["read b.md"] * reads
+
+
+async def test_whole_seconds_are_a_longer_tick(shelf: Shelf, folder: Path) -> None:
+    os.utime(folder / "b.md", (1_800_000_000, 1_800_000_000))
+    for age, reads in ((1.0, 2), (3.0, 1)):
+        desk = Desk(folder, shelf.cache(ToolResult), ManualClock(datetime.fromtimestamp(1_800_000_000 + age, UTC)))
+        for _ in range(2):
+            await desk.call("read", path="b.md")
+        assert desk.ran == ["read b.md"] * reads
 
 
 async def test_writes_and_commands_make_results_out_of_date(desk: Desk) -> None:
@@ -163,7 +185,7 @@ async def test_a_folder_that_is_too_large_to_compare_is_not_kept(desk: Desk) -> 
 
 
 def test_paths_that_no_file_can_have_are_absent(tmp_path: Path) -> None:
-    resources = Resources(tmp_path, SystemClock())
+    resources = Resources(tmp_path, ManualClock())
     for path in ("a\0b", "no/such/file"):
         version = resources.version(frozenset({f"file:{path}"}))
         assert version is not None
@@ -171,7 +193,7 @@ def test_paths_that_no_file_can_have_are_absent(tmp_path: Path) -> None:
 
 
 def test_files_behind_links_count(tmp_path: Path) -> None:
-    resources = Resources(tmp_path, SystemClock())
+    resources = Resources(tmp_path, ManualClock())
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "link").symlink_to(tmp_path / "target")
     (tmp_path / "link").symlink_to("target")
