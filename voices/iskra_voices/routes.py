@@ -1,6 +1,8 @@
 """The HTTP routes of the voices and of the metrics of sessions."""
 
-from fastapi import FastAPI, Request
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Request
 
 from iskra_sdk.ids import SessionId
 from iskra_sdk.plugin_context import PluginContext
@@ -16,21 +18,27 @@ from iskra_voices.wire import (
     reading_wire,
 )
 
+_SessionHeader = Annotated[str, Header(alias="X-Session-ID", max_length=100, description="The session.")]
+
 
 def voice_app(context: PluginContext, assembly: Assembly) -> FastAPI:
     """Return what is mounted at ``/api/v1/voices``; the list itself is the kernel's."""
     app = FastAPI(title="Voices", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.post("/activate", tags=["voices"])
-    async def activate_voice(request: Request, wanted: VoiceActivationRequest) -> VoiceActivationResponse:
+    async def activate_voice(
+        request: Request, wanted: VoiceActivationRequest, header: _SessionHeader = ""
+    ) -> VoiceActivationResponse:
         """Let a voice answer the coming turns of `voice:auto` in a session."""
-        session_id = wanted.context.session_id or wanted.session_id or _session_header(request)
+        session_id = wanted.context.session_id or wanted.session_id or header or _chat_session(request)
         return await (await assembly.parts()).activation.activate(_principal(request), session_id, wanted)
 
     @app.post("/collaborate", tags=["voices"])
-    async def collaborate(request: Request, wanted: CollaborationRequest) -> CollaborationResponse:
+    async def collaborate(
+        request: Request, wanted: CollaborationRequest, header: _SessionHeader = ""
+    ) -> CollaborationResponse:
         """Have several voices work on a task; Iskra closes each round."""
-        session_id = wanted.session_id or _session_header(request)
+        session_id = wanted.session_id or header or _chat_session(request)
         return await (await assembly.parts()).collaboration.run(_principal(request), session_id, wanted)
 
     @app.get("/coordination/{session_id}", tags=["voices"])
@@ -66,5 +74,6 @@ def _principal(request: Request) -> Principal:
     return principal
 
 
-def _session_header(request: Request) -> str:
-    return request.headers.get("x-session-id") or request.headers.get("x-iskra-session") or ""
+def _chat_session(request: Request) -> str:
+    """Return the session that a chat client names."""
+    return request.headers.get("x-iskra-session") or ""

@@ -35,7 +35,9 @@ _PAGE_POLICY = (
 )
 """What a page of ours may load: nothing foreign."""
 
-_CORS_REQUEST_HEADERS = b"authorization, content-type, idempotency-key, last-event-id, x-iskra-session, x-request-id"
+_CORS_REQUEST_HEADERS = (
+    b"authorization, content-type, idempotency-key, last-event-id, x-iskra-session, x-session-id, x-request-id"
+)
 _CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _CORS_ANSWER_HEADERS = b"x-request-id, x-iskra-session, retry-after"
 

@@ -156,14 +156,25 @@ class InvalidInputError(BadInputError):
     http_status = 422
 
 
-def invalid(errors: list[Any]) -> InvalidInputError:
+def not_json(reason: str) -> BadInputError:
+    """Return the error about a body that is no JSON."""
+    return BadInputError(f"The body is not valid JSON: {reason}.", mend="Send one JSON document in UTF-8.")
+
+
+def invalid(errors: list[Any]) -> BadInputError:
     """Return the error about fields that do not fit, from pydantic's list."""
+    if errors and errors[0].get("type") == "json_invalid":
+        return not_json(str(errors[0].get("ctx", {}).get("error", "it cannot be decoded")))
     problems = [
         {"field": ".".join(str(part) for part in error["loc"] if part != "body") or "body", "problem": error["msg"]}
         for error in errors[:20]
     ]
     listing = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
-    return InvalidInputError(f"The request does not fit: {listing}.", facts={"fields": problems})
+    return InvalidInputError(
+        f"The request does not fit: {listing}.",
+        mend="Change these fields; /docs and /openapi.json tell what each route takes.",
+        facts={"fields": problems},
+    )
 
 
 def as_mapping(document: Mapping[str, Any]) -> dict[str, Any]:

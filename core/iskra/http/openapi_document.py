@@ -19,6 +19,24 @@ from iskra.plugin_host import Catalog, PluginHost
 logger = logging.getLogger(__name__)
 
 _HTML = (b"content-type", b"text/html; charset=utf-8")
+_VALIDATION = frozenset({"HTTPValidationError", "ValidationError"})
+"""How the framework says what does not fit; we say it as a problem."""
+_PROBLEM: Mapping[str, Any] = {
+    "type": "object",
+    "description": "What went wrong, why, and how to mend it (RFC 9457), with facts of the error beside.",
+    "required": ["type", "title", "status", "detail", "code", "mend", "correlation_id"],
+    "properties": {
+        "type": {"type": "string", "description": "`urn:iskra:error:` and the code."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened and why."},
+        "code": {"type": "string", "description": "For programs."},
+        "mend": {"type": "string", "description": "What to do; empty where the detail says it all."},
+        "correlation_id": {"type": "string", "description": "Finds the request in the server's log."},
+    },
+    "additionalProperties": True,
+}
+_OPENAI_WIRE = "/v1/"
 _SECTIONS = ("schemas", "responses", "parameters", "requestBodies", "headers")
 
 
@@ -100,6 +118,7 @@ class OpenAPIDocument:
             mount = owned.value
             if mount.openapi is not None:
                 self._merge(document, mount.path, mount.permission, owned.plugin, mount.openapi, report)
+        _describe_problems(document)
         return document
 
     def _merge(
@@ -134,6 +153,23 @@ class OpenAPIDocument:
                 document["components"].setdefault(section, {})[f"{plugin}.{name}" if section == "schemas" else name] = (
                     value
                 )
+
+
+def _describe_problems(document: dict[str, Any]) -> None:
+    """Say of every operation that its errors are problems, in place of the framework's own shape."""
+    schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
+    for name in [name for name in schemas if name.rpartition(".")[2] in _VALIDATION]:
+        del schemas[name]
+    schemas["Problem"] = dict(_PROBLEM)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if not isinstance(operation, dict) or "responses" not in operation:
+                continue
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+            if not path.startswith(_OPENAI_WIRE):
+                operation["responses"].setdefault("default", {"description": "A problem.", "content": content})
 
 
 def _path_parameters(path: str) -> list[dict[str, object]]:

@@ -4,16 +4,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from iskra.http.auth import Authenticator, require_same_origin
 from iskra.http.exchange import EXCHANGE, Exchange
-from iskra.http.inputs import invalid
+from iskra.http.inputs import invalid, not_json
 from iskra.http.problems import HTTPError, render
 from iskra.http.routing import PUBLIC, admit
 from iskra.plugin_host import Catalog, Owned, PluginHost
@@ -23,6 +24,8 @@ from iskra_sdk.routes import ASGIApp, DeferredApp, PluginRoutes
 logger = logging.getLogger(__name__)
 
 _FORBIDDEN_TYPES = (b"text/plain", b"")
+_UNREADABLE = "There was an error parsing the body"
+"""What FastAPI says of a body that it cannot decode, whatever the cause."""
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -111,17 +114,34 @@ def _render_like_ours(app: ASGIApp) -> None:
         app.add_exception_handler(IskraError, _render_problem)  # or it would answer 500 by itself
     if handlers.get(RequestValidationError) is request_validation_exception_handler:
         app.add_exception_handler(RequestValidationError, _render_problem)  # its own echoes the whole input
+    if handlers.get(HTTPException) in (None, http_exception_handler):
+        app.add_exception_handler(HTTPException, _render_problem)  # its own says neither the code nor what to do
 
 
 async def _render_problem(request: Request, error: Exception) -> Response:
     """Render our errors that a plugin's application raises as the kernel's own routes do."""
     if isinstance(error, RequestValidationError):
         error = invalid(list(error.errors()))
+    elif isinstance(error, HTTPException):
+        if error.status_code < 400:
+            return await http_exception_handler(request, error)
+        error = _of_framework(error)
     if request.scope["type"] == "websocket" or not isinstance(error, IskraError):
         raise error
     exchange: Exchange = request.scope[EXCHANGE]
     status, headers, body = render(error, exchange.path, exchange.correlation_id)
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
+
+
+def _of_framework(error: HTTPException) -> IskraError:
+    """Return what a framework says without an explanation as an error of ours."""
+    if error.detail == _UNREADABLE:
+        return not_json(
+            "it is nested too deeply" if isinstance(error.__cause__, RecursionError) else "it cannot be decoded"
+        )
+    is_path = error.status_code in (404, 405) and error.detail in ("Not Found", "Method Not Allowed")
+    mend = "See /docs for what there is." if is_path else ""
+    return HTTPError(error.status_code, f"{str(error.detail).rstrip('.')}.", mend=mend, headers=error.headers)
 
 
 def _noted(exchange: Exchange, send: Send) -> Send:

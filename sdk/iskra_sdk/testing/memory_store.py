@@ -552,7 +552,11 @@ def _cleaned(value: object) -> object:
 
 
 def _no_session(session_id: str) -> SessionNotFoundError:
-    return SessionNotFoundError("There is no such session.", facts={"session_id": session_id})
+    return SessionNotFoundError(
+        "There is no such session.",
+        mend="`GET /api/v1/sessions` lists yours.",
+        facts={"session_id": session_id},
+    )
 
 
 def _no_turn(turn_id: str) -> TurnNotFoundError:

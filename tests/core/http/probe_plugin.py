@@ -6,9 +6,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import Body, FastAPI, HTTPException
 
 from iskra_sdk import (
     Agent,
@@ -185,6 +185,14 @@ async def made_so_far() -> list[str]:
 def make_late_app() -> FastAPI:
     late = FastAPI(openapi_url=None)
     made.append("late")
+
+    @late.post("/body")
+    async def body(number: Annotated[int, Body(embed=True)]) -> int:
+        return number
+
+    @late.get("/teapot")
+    async def teapot() -> None:
+        raise HTTPException(418, "No coffee here.", headers={"X-Pot": "tea"})
 
     @late.get("/number")
     async def number(value: int) -> dict[str, int]:

@@ -155,6 +155,44 @@ async def test_an_application_is_made_at_its_first_request_and_answers_like_the_
     assert (await client.get("/api/v1/probe/made")).json() == ["late"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "code"),
+    [
+        ("GET", "nothing", b"", 404, "not_found"),
+        ("DELETE", "number", b"", 405, "method_not_allowed"),
+        ("POST", "body", b"{oops", 400, "bad_input"),
+        ("POST", "body", b"[" * 100_000, 400, "bad_input"),
+        ("POST", "body", b'{"number": "\xff"}', 400, "bad_input"),
+        ("POST", "body", b'{"number": "many"}', 422, "invalid_input"),
+    ],
+    ids=["path", "method", "json", "depth", "utf-8", "field"],
+)
+async def test_what_a_framework_refuses_is_a_problem_with_a_way_out(
+    client: httpx.AsyncClient, method: str, path: str, content: bytes, status: int, code: str
+) -> None:
+    headers = {"content-type": "application/json"} if content else {}
+    refused = await client.request(method, f"/api/v1/late/{path}", content=content, headers=headers)
+    assert refused.status_code == status
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["code"] == code
+    assert refused.json()["mend"]
+
+
+async def test_what_a_plugin_refuses_in_its_frameworks_words_keeps_them(client: httpx.AsyncClient) -> None:
+    refused = await client.get("/api/v1/late/teapot")
+    assert (refused.status_code, refused.json()["detail"], refused.headers["x-pot"]) == (418, "No coffee here.", "tea")
+
+
+async def test_the_openapi_document_says_that_errors_are_problems(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert not [name for name in document["components"]["schemas"] if "ValidationError" in name]
+    assert "HTTPValidationError" not in str(document)
+    problem = document["components"]["schemas"]["Problem"]
+    missing = (await client.get("/api/v1/sessions/ses_none")).json()
+    assert set(problem["required"]) <= set(missing)
+    assert "Problem" in str(document["paths"]["/api/v1/late/body"]["post"]["responses"]["default"])
+
+
 async def test_readiness_tells_what_is_missing(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/health")).json() == {"status": "ok"}
     assert (await stranger.get("/ready")).json()["checks"] == {"server": "ok", "store": "ok"}
