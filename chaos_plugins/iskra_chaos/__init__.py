@@ -48,10 +48,11 @@ async def lifespan(context: PluginContext) -> AsyncIterator[None]:
 
     from iskra_chaos.processes.session_facts import SessionFacts
     from iskra_chaos.watching import start
-    from iskra_metrics.service import VerifiedFacts
+    from iskra_metrics.service import ServiceHealth, VerifiedFacts
 
     # A Protocol names the service; mypy takes concrete classes only there.
     context.provide(VerifiedFacts, SessionFacts(parts.measuring))  # type: ignore[type-abstract]
+    context.provide(ServiceHealth, parts.health)  # type: ignore[type-abstract]
     await start(parts)
     try:
         yield

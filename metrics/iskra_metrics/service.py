@@ -29,3 +29,15 @@ class VerifiedFacts(Protocol):
 
         It is read on the server's own account: whoever asks answers for showing it to the session's owner only.
         """
+
+
+class ServiceHealth(Protocol):
+    """Knows how the service does, as far as conversations notice it."""
+
+    @property
+    def error_rate(self) -> float:
+        """Share of turns that failed lately, in [0, 1]."""
+
+    @property
+    def value(self) -> float:
+        """In [0, 1]: 1 without failures, less the faster the error budget goes."""

@@ -5,14 +5,16 @@ import copy
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from iskra_metrics.claims import contradictions
 from iskra_metrics.conversation import ConversationState, Readings
 from iskra_metrics.distress import in_crisis
 from iskra_metrics.reading import Reading
+from iskra_metrics.service import ServiceHealth
 from iskra_metrics.text import sentences
 from iskra_metrics.utterance import Role, Utterance
-from iskra_sdk.errors import SessionNotFoundError, StoreError
+from iskra_sdk.errors import IskraError, SessionNotFoundError, StoreError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import SessionId
 from iskra_sdk.message import Message
@@ -34,6 +36,14 @@ _BEGINNING = 8  # messages in which a session says what it is for
 _OWN_MESSAGES = 8  # messages of the user in which contradictions are looked for
 _UNSUPPORTED = re.compile(r"\[(?:FACT|ФАКТ)\](?![^.\n]*(?:https?://|\[\d+\]|«|\"|source|источник))", re.IGNORECASE)
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """How the service does, as far as the metrics take it in."""
+
+    error_rate: float = 0.0
+    health: float = 1.0
 
 
 class ConversationReadings:
@@ -113,7 +123,10 @@ class ConversationReadings:
         async with record.lock:
             state = copy.deepcopy(record.metrics)
         trust_before = state.trust
-        readings = await asyncio.to_thread(state.update, conversation)
+        service = self._service()
+        readings = await asyncio.to_thread(
+            lambda: state.update(conversation, error_rate=service.error_rate, health=service.health)
+        )
         said = [utterance.text for utterance in conversation if utterance.role == "user"]
         answers = [utterance.text for utterance in conversation if utterance.role == "assistant"]
         return Signals.of(
@@ -138,7 +151,7 @@ class ConversationReadings:
                 return
             messages = await self._messages(SessionId(session_id), max(1, missing[0].number - CATCH_UP))
             before = {name: reading.value for name, reading in record.readings.items()}
-            record.readings = await asyncio.to_thread(_count, record.metrics, missing, messages)
+            record.readings = await asyncio.to_thread(_count, record.metrics, missing, messages, self._service())
             record.counted = missing[-1].number
             asked = next((stored.message.text for stored in reversed(messages) if stored.message.role == "user"), "")
             record.in_crisis = in_crisis(asked)
@@ -146,6 +159,15 @@ class ConversationReadings:
         if any(abs(value - before.get(name, -1.0)) >= LEAST_CHANGE for name, value in values.items()):
             data = {"metrics": {name: round(value, 4) for name, value in values.items()}, "turn": record.counted}
             await self._telling.on_the_bus("metrics", data, SessionId(session_id), turn_id=missing[-1].id)
+
+    def _service(self) -> _Service:
+        """Return how the service does; that nothing fails where no plugin knows."""
+        try:
+            # A Protocol names the service; mypy takes concrete classes only there.
+            known = self._context.service(ServiceHealth)  # type: ignore[type-abstract]
+        except IskraError:
+            return _Service()
+        return _Service(known.error_rate, known.value)
 
     async def _messages(self, session_id: SessionId, first_turn: int) -> Sequence[StoredMessage]:
         """Return the beginning of a conversation and everything from a turn on."""
@@ -158,13 +180,17 @@ class ConversationReadings:
 
 
 def _count(
-    state: ConversationState, turns: Sequence[TurnRecord], messages: Sequence[StoredMessage]
+    state: ConversationState, turns: Sequence[TurnRecord], messages: Sequence[StoredMessage], service: _Service
 ) -> dict[str, Reading]:
     """Update a state turn by turn and return the last readings."""
     readings: Readings | None = None
     for turn in turns:
         end = message_position(turn.number + 1, 0)
-        readings = state.update([_utterance(stored) for stored in messages if _counts(stored, end)])
+        readings = state.update(
+            [_utterance(stored) for stored in messages if _counts(stored, end)],
+            error_rate=service.error_rate,
+            health=service.health,
+        )
     return {} if readings is None else named(readings)
 
 
