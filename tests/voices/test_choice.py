@@ -15,7 +15,7 @@ from iskra_voices.choice import (
     has_left,
     speaking_score,
 )
-from iskra_voices.tension import conflicts, escalations, said_against, tensions
+from iskra_voices.tension import conflicts, said_against, tensions
 
 CALM = Signals()
 VOICES = ("kain", "pino", "sam", "anhantha", "hundun", "iskriv", "iskra", "maki")
@@ -221,8 +221,3 @@ def test_what_voices_say_against_each_other_is_found() -> None:
         "pino": "Imagine a boat.",
     }
     assert [conflict.voices for conflict in said_against(heard)] == [("kain", "sam")]
-
-
-def test_escalations_are_named() -> None:
-    assert escalations(CALM) == []
-    assert escalations(replace(CALM, in_crisis=True, chaos=0.8)) == ["crisis", "chaos > 0.70"]

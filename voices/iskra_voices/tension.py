@@ -13,6 +13,7 @@ CONFLICT_FROM = 0.5
 """Tension above which two voices are in conflict."""
 
 ESCALATIONS = ("crisis", "pain > 0.80", "trust < 0.30", "chaos > 0.70")
+"""What overrides the usual choice of a voice, as clients are told it; ``choice.choose`` acts on it."""
 STRATEGIES = ("iskra_synthesis", "iskriv_audit")
 
 
@@ -58,9 +59,3 @@ def said_against(contributions: Mapping[str, str]) -> list[Conflict]:
         for a, b in combinations(contributions, 2)
         if frozenset((a, b)) in pairs
     ]
-
-
-def escalations(signals: Signals) -> list[str]:
-    """Return which of :data:`ESCALATIONS` hold."""
-    holding = (signals.in_crisis, signals.pain > 0.80, signals.trust < 0.30, signals.chaos > 0.70)
-    return [name for name, holds in zip(ESCALATIONS, holding, strict=True) if holds]

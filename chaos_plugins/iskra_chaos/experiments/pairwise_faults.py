@@ -23,8 +23,6 @@ from iskra_sdk.ids import new_id
 
 T = TypeVar("T")
 
-_RECOVERY = 10.0  # seconds after which a turn must complete again
-
 
 def covering_rounds(count: int, size: int, seed: int = 0) -> list[tuple[int, ...]]:
     """Return sets of ``size`` numbers below ``count``, such that every pair of numbers is in one of them.

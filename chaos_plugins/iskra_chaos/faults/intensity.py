@@ -122,11 +122,6 @@ def combinations_of(
     ]
 
 
-def load_factor(intensity: float) -> float:
-    """Return how many times the usual load ``emergent_stimulation`` puts on the server."""
-    return 1.0 + 9.0 * intensity
-
-
 def _fault(point: Point, kind: str, strategy: Strategy, **parameters: float) -> dict[str, Any]:
     return {"point": point, "kind": kind, "strategy": strategy, "parameters": parameters}
 

@@ -93,7 +93,6 @@ class _Imported:
     changes: Changes
     new_modules: tuple[str, ...]
     new_files: Mapping[int, str]
-    has_extensions: bool = False
 
 
 @dataclass(eq=False)

@@ -22,10 +22,6 @@ class Journal:
         """Whether the next step is a recorded one."""
         return self.next_index in self._recorded
 
-    def peek(self) -> StepRecord | None:
-        """Return the recorded step that comes next."""
-        return self._recorded.get(self.next_index)
-
     def take(self, kind: StepKind, name: str = "") -> tuple[int, StepRecord | None]:
         """Go on by one step and return its index, and its record if it was taken before.
 

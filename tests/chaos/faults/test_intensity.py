@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from iskra_chaos.faults.bus import ORDERS
 from iskra_chaos.faults.gate import INJECTORS
-from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of, load_factor
+from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of
 from iskra_chaos.faults.models import FaultRequest, FaultSpec
 from iskra_chaos.faults.parameters import Parameters
 from iskra_chaos.faults.vocabulary import VOCABULARY, Family
@@ -106,10 +106,6 @@ def test_combinations_cover_every_pair(i: float, seed: int) -> None:
     assert rows == combinations_of(i, seed=seed)
     if i == 1.0:
         assert len(rows) < len(wanted) / 3, "far fewer runs than pairs"
-
-
-def test_the_load_grows_tenfold() -> None:
-    assert load_factor(1.0) == 10.0
 
 
 @pytest.mark.parametrize("i", [0.0, 0.09, 1.01, float("nan")])
