@@ -17,6 +17,7 @@ from iskra_chaos.api.bodies import (
     SessionChoicesBody,
     TriggerRequest,
 )
+from iskra_chaos.api.refusal import REFUSED
 from iskra_chaos.api.unsettling import unsettled_block
 from iskra_chaos.api.voice_target import voice_target
 from iskra_chaos.balance.wire import BalanceMetrics, CalibrationResult, SystemState, TargetBalance
@@ -76,14 +77,14 @@ def chaos_app(parts: ChaosParts) -> FastAPI:
             )
         return await engine.start(principal, session_id, wish_of(parts, body))
 
-    @app.post("/trigger", tags=["chaos"], response_model_exclude_none=True)
+    @app.post("/trigger", tags=["chaos"], response_model_exclude_none=True, responses=REFUSED)
     async def trigger(request: Request, body: TriggerRequest, session_header: _SessionHeader = "") -> ChaosResponse:
         """Start an operation in a session of yours, or unsettle a SIFT block."""
         if body.context.sift_block is not None and not (body.context.session_id or session_header):
             return response_with_block(*await unsettled_block(parts, caller(request), body))
         return response_of(await started(request, body, session_header))
 
-    @app.post("/async", tags=["chaos"], status_code=202)
+    @app.post("/async", tags=["chaos"], status_code=202, responses=REFUSED)
     async def trigger_async(
         request: Request, body: TriggerRequest, session_header: _SessionHeader = ""
     ) -> AsyncAccepted:

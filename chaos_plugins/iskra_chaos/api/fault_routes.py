@@ -6,6 +6,7 @@ from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel
 
 from iskra_chaos.api.access import caller, require_level
+from iskra_chaos.api.refusal import REFUSED
 from iskra_chaos.faults.models import FaultLease, FaultRequest
 from iskra_chaos.faults.vocabulary import VOCABULARY
 from iskra_chaos.parts import ChaosParts
@@ -28,7 +29,7 @@ def fault_app(parts: ChaosParts) -> FastAPI:
     def operator(request: Request) -> None:
         require_level(caller(request), "advanced", second_factor=parts.settings.second_factor)
 
-    @app.post("", tags=["chaos"], status_code=201)
+    @app.post("", tags=["chaos"], status_code=201, responses=REFUSED)
     async def add_fault(request: Request, body: FaultRequest) -> FaultLease:
         """Let a fault loose, for `ttl` seconds or as long as heartbeats come."""
         operator(request)

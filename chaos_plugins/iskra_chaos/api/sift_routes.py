@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iskra_chaos.api.access import caller, require_level
 from iskra_chaos.api.bodies import AnalyzeRequest, ClearanceRequest, InjectRequest, RevertRequest
+from iskra_chaos.api.refusal import REFUSED
 from iskra_chaos.ethics import Review
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.session_blocks import SessionBlocks
@@ -119,7 +120,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         )
         return InjectionClearance(review=review, token=token)
 
-    @app.post("/chaos_inject", tags=["sift"])
+    @app.post("/chaos_inject", tags=["sift"], responses=REFUSED)
     async def chaos_inject(request: Request, body: InjectRequest) -> SIFTChaosInjectionResult:
         """Put chaotic elements into a block; the patches there and back are in its trace."""
         principal = caller(request)

@@ -126,7 +126,7 @@ class Admission:
             raise ConflictError(
                 f"The conversation cools down: no operation starts for {turns} more turns.",
                 mend="Wait, or take the cooldown back: POST /api/v1/chaos/stabilisers/{id}/revert.",
-                facts={"turns": turns},
+                facts={"why": "cools_down", "turns": turns},
             )
         token = self._clearances.issue(audited.operation, final)
         self._clearances.redeem(token, audited.operation)

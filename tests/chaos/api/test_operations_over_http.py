@@ -317,3 +317,16 @@ def test_an_injection_counts_no_approval_but_the_servers_own(house: House, wrong
         for clearance in ({}, said, {**said, "token": wrong}):
             body = {"sift_block": block, "injection_type": "paradox_seeds", "ethical_clearance": clearance}
             assert client.post("/sift/chaos_inject", json=body).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/chaos/trigger", "/chaos/async", "/sift/chaos_inject", "/chaos/faults"])
+def test_a_refusal_comes_as_openapi_says(house: House, path: str) -> None:
+    with house.client() as client:
+        described = client.get(f"{house.server.url}/openapi.json").json()
+        schema = described["paths"][f"/api/v1{path}"]["post"]["responses"]["403"]["content"]["application/json"][
+            "schema"
+        ]
+        (kept,) = [each for name, each in described["components"]["schemas"].items() if schema["$ref"].endswith(name)]
+        refused = trigger(client, house.session(), "paradox_generation", 0.9)
+        assert refused.status_code == 403
+        assert set(kept["properties"]) - {"suggested_voice"} <= set(refused.json())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chaos.processes.stage import ALICE, Stage, stage
 from iskra_chaos.balance.calibration import Calibration, TenantBalance
+from iskra_chaos.chat.refusals import refusal
 from iskra_chaos.processes.retune import Retune
 from iskra_sdk.errors import ConflictError
 from iskra_sdk.voice_requests import VoiceRequests
@@ -79,8 +80,9 @@ async def test_the_model_is_reminded_of_the_goal() -> None:
 async def test_nothing_starts_while_a_conversation_cools_down_until_it_is_taken_back() -> None:
     async with stage(*[_ANSWER] * 9) as given:
         lease = (await _calmed(given, "cooldown"))["cooldown"]
-        with pytest.raises(ConflictError, match="4 more turns"):
+        with pytest.raises(ConflictError, match="4 more turns") as refused:
             await given.start("s", "micro_disturbance")
+        assert "Разговор остывает" in refusal(refused.value, "ru")
         assert not given.parts.engine.sessions
         await given.parts.stabilising.revert(lease, "taken back")
         assert (await given.start("s", "micro_disturbance")).status == "active"
