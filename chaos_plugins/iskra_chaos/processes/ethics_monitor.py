@@ -60,7 +60,7 @@ class EthicsMonitor:
         session = self._engine.in_force.held(session_id)
         if session is not None:
             session.hear([Message.user(text)])
-            if session.process.type == "pattern_break" and asks_to_go_back(text):
+            if asks_to_go_back(text):
                 await self._engine.roll_back(session.process, WENT_BACK)
                 return
             await self.look_at(session)

@@ -25,15 +25,17 @@ async def test_a_broken_pattern_that_costs_the_task_is_taken_back() -> None:
         assert [is_perturbed(request) for request in given.model.requests] == [True, True, False]
 
 
+@pytest.mark.parametrize("operation", ["pattern_break", "fire_reset"])
 @pytest.mark.parametrize("words", ["Go back.", "Верни как было"])
-async def test_a_user_who_wants_to_go_back_gets_it_with_the_next_answer(words: str) -> None:
+async def test_a_user_who_wants_to_go_back_gets_it_with_the_next_answer(words: str, operation: str) -> None:
     async with stage(GOOD, GOOD) as given:
         session_id = await given.session()
-        process = await given.start(session_id, "pattern_break", 1.0)
+        process = await given.start(session_id, operation, 1.0)
         await given.turn(session_id, "And the stage?")
         await given.turn(session_id, words)
         assert (process.status, process.history[-1].reason) == ("rolled_back", WENT_BACK)
         assert [is_perturbed(request) for request in given.model.requests] == [True, False]
+        assert "chaos.ethical_concern" not in given.told
 
 
 async def test_who_tells_the_agent_to_go_back_takes_back_one_operation_and_not_two() -> None:
@@ -52,14 +54,6 @@ async def test_who_tells_the_agent_to_go_back_takes_back_one_operation_and_not_t
         told = await tool.run(tool.validate(dict(invocation.arguments)), context)
         assert "pattern_break" in str(told)
         assert (process.status, before.status) == ("rolled_back", "completed")
-
-
-async def test_other_operations_do_not_end_by_these_words() -> None:
-    async with stage(GOOD) as given:
-        session_id = await given.session()
-        process = await given.start(session_id, "fire_reset", 0.5)
-        await given.turn(session_id, "Go back.")
-        assert process.status == "active"
 
 
 async def test_ideas_that_link_nothing_new_in_the_second_answer_stop() -> None:
