@@ -30,6 +30,7 @@ from chaos.resilience.switchable_proxy import switchable_proxy
 from fake_upstream import fake_upstream
 
 BREAKER_REST = 5.0
+_LONGEST = 3600.0  # seconds of R10, whose rounds read ever more messages
 ANSWER = 2.0
 """Seconds of an answer, for R1."""
 
@@ -118,7 +119,7 @@ def _plain(
     folder: Path, name: str, seconds: float = 0.0, values: Mapping[str, Any] | None = None
 ) -> tuple[Outcome, int]:
     with _ground(folder, seconds) as ground:
-        outcome = ground.run(name, values=values)
+        outcome = ground.run(name, values=values, timeout=_LONGEST)
     return outcome, outcome.observed
 
 

@@ -67,7 +67,7 @@ async def _roll_back(state: RunState) -> None:
         record = await state.runs.run(activity)
         state.journal.document["rollbacks"].append(record)
         state.journal.note("rollback", activity.name, record["status"])
-        if record["status"] == "failed":
+        if record["status"] == "failed" or record.get("tolerance_met") is False:
             _critical(state, f"The rollback {what_was_wrong(record)}.")
         await state.save()
 

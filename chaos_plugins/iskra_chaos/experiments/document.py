@@ -1,7 +1,7 @@
 """Experiments as the Chaos Toolkit writes them, in JSON or YAML, read unchanged."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +12,12 @@ from iskra_chaos.experiments.extension import IskraExtension
 from iskra_chaos.experiments.tolerance import check_tolerance
 
 MAX_BYTES = 1_048_576
+
+MAX_DEPTH = 64
+"""Levels of a file."""
+
+MAX_PARTS = 200_000
+"""Keys and values of a file."""
 
 Number = float | str
 """Seconds, or a ``${name}`` that stands for them."""
@@ -339,16 +345,61 @@ def parse(content: bytes, *, is_yaml: bool) -> object:
     """Decode a file.
 
     Raises:
-        ExperimentError: It is neither JSON nor, where that is allowed, YAML.
+        ExperimentError: It is neither JSON nor, where that is allowed, YAML, or it is more than it seems: nested very
+            deeply, or made huge by YAML aliases.
     """
     try:
-        if not is_yaml:
-            return json.loads(content)
+        return _yaml(content) if is_yaml else _json(content)
+    except RecursionError as exc:
+        raise ExperimentError(f"The experiment is nested deeper than {MAX_DEPTH} levels.") from exc
+
+
+def _json(content: bytes) -> object:
+    try:
+        found = json.loads(content)
     except ValueError as exc:
         raise ExperimentError(f"The experiment is no JSON: {exc}.") from exc
+    _require_modest(found, lambda value: value.values() if isinstance(value, dict) else value)
+    return found
+
+
+def _yaml(content: bytes) -> object:
     import yaml  # most servers never read one
 
+    def inner(node: yaml.Node) -> Iterable[yaml.Node]:
+        if isinstance(node, yaml.MappingNode):
+            return [part for pair in node.value for part in pair]
+        return node.value if isinstance(node, yaml.SequenceNode) else ()
+
     try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        loader = yaml.SafeLoader(content)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        # Before the values are made: merging aliases copies them.
+        _require_modest(node, inner)
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as exc:  # a date that there is not is a ValueError
         raise ExperimentError(f"The experiment is no YAML: {exc}.") from exc
+
+
+def _require_modest(root: Any, inner: Callable[[Any], Iterable[Any]]) -> None:
+    """Refuse what has too many parts or levels, each part counted as often as it is there.
+
+    Args:
+        root: The file.
+        inner: Returns the parts of a part.
+    """
+    open_parts, count = [(root, 0)], 0
+    while open_parts:
+        part, depth = open_parts.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise ExperimentError(f"The experiment is nested deeper than {MAX_DEPTH} levels, or contains itself.")
+        if count > MAX_PARTS:
+            raise ExperimentError(
+                f"The experiment has more than {MAX_PARTS:,} parts, aliases counted where they stand."
+            )
+        if isinstance(part, str | int | float | None):
+            continue
+        open_parts += [(each, depth + 1) for each in inner(part)]

@@ -207,8 +207,8 @@ class Method:
 
     async def _undo(self, activity: Activity) -> None:
         record = await self._state.runs.run(activity)
-        if record["status"] == "failed":
-            raise ActivityError("; ".join(record.get("exception", ())))
+        if record["status"] == "failed" or record.get("tolerance_met") is False:
+            raise ActivityError("; ".join(record.get("exception", ())) or what_was_wrong(record))
 
     async def _save_regularly(self) -> None:
         while True:

@@ -98,18 +98,25 @@ def _run(parsed: argparse.Namespace) -> int:
         journal_path=journal_path,
         given=given,
     )
-    journal = asyncio.run(runner.run(Experiment.from_file(path)))
+    experiment = Experiment.from_file(path)
+    try:
+        journal = asyncio.run(runner.run(experiment))
+    except OSError as exc:
+        raise BadInputError(
+            f"The journal {journal_path} cannot be written, so nothing was run: {exc.strerror}.",
+            mend="Name another place with `--journal`.",
+        ) from exc
     print(f"{journal.verdict}: {journal.document.get('experiment', {}).get('title', path.stem)}")
     for reason in journal.reasons:
         print(f"  {reason}")
     print(f"The journal is in {journal_path}.")
-    if parsed.report is not None:
-        _write_report(journal_path, parsed.report, png=False)
     if journal.own["critical"]:
         locked = "The server takes no experiments until an admin runs `iskra chaos unlock --reason TEXT`."
         print("CRITICAL: something could not be taken back; the journal says what.", file=sys.stderr)
         print(locked if journal.own["experiments_locked"] else "The server could not be told.", file=sys.stderr)
     _tell_server(journal.document.get("experiment", {}).get("title", path.stem), journal)
+    if parsed.report is not None:
+        _write_report(journal_path, parsed.report, png=False)  # one that cannot be written changes no verdict
     return _STATUS.get(journal.verdict, 3)
 
 
@@ -194,6 +201,9 @@ def _write_report(journal: Path, output: Path, *, png: bool) -> int:
         written = write_report(Journal.read(journal).document, output, png=png)
     except ImportError:
         print("The plots need matplotlib: pip install 'iskra[chaos]'", file=sys.stderr)
+        return 2
+    except OSError as exc:
+        print(f"The report {output} cannot be written: {exc.strerror}.", file=sys.stderr)
         return 2
     for path in written:
         print(f"Written: {path}")

@@ -24,6 +24,9 @@ DEFAULT_TIMEOUT = 300.0
 MAX_BODY = 4_194_304
 """Bytes of an answer that a probe sees."""
 
+_GIVEN = ("value", "secrets", "configuration", "run_context")  # parameters that are not the file's to give
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 class Providers:
     """Runs activities.
@@ -90,7 +93,7 @@ class Providers:
         if not isinstance(filled, Mapping):
             raise ActivityError(f"The arguments of {provider.func} are no mapping.")
         arguments = {**filled, **extra}
-        parameters = inspect.signature(function).parameters
+        parameters = _parameters(function)
         if "secrets" in parameters and provider.secrets is not None:
             arguments["secrets"] = self._variables.secrets_of(provider.secrets)
         if "configuration" in parameters:
@@ -168,6 +171,34 @@ def find_function(module: str, name: str) -> Callable[..., Any]:
     if not is_offered or not callable(function):
         raise ActivityError(f"The module {module!r} offers no function {name!r}.")
     return function  # type: ignore[no-any-return]  # getattr of a module
+
+
+def check_call(provider: PythonProvider) -> str:
+    """Return what is wrong with a call that can be told before it is made: no such function, wrong arguments."""
+    try:
+        function = find_function(provider.module, provider.func)
+    except ActivityError as exc:
+        return exc.message
+    parameters, given = _parameters(function), provider.arguments
+    if not parameters or not isinstance(given or {}, Mapping):
+        return ""  # it cannot be told before its variables have values
+    names = {*(given or {}), *(name for name in _GIVEN if name in parameters)}
+    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    if not takes_all and (unknown := sorted(names - parameters.keys())):
+        return f"{provider.func} has no parameter {unknown[0]!r}; it has {', '.join(sorted(parameters))}."
+    missing = [
+        name
+        for name, each in parameters.items()
+        if each.default is inspect.Parameter.empty and each.kind in _NAMED and name not in names
+    ]
+    return f"{provider.func} needs {missing[0]!r}." if missing else ""
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}  # some functions that are written in C do not tell
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:

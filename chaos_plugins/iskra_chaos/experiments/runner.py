@@ -14,13 +14,14 @@ import httpx
 
 from iskra_chaos.experiments.activity_runs import ActivityRuns
 from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.document import Experiment, PythonProvider
+from iskra_chaos.experiments.errors import ExperimentError
 from iskra_chaos.experiments.experiment_run import ExperimentRun
 from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.fault_leases import HEARTBEAT, FaultLeases
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
-from iskra_chaos.experiments.providers import Providers
+from iskra_chaos.experiments.providers import Providers, check_call
 from iskra_chaos.experiments.redaction import RedactingFilter, Redactor
 from iskra_chaos.experiments.rollback_alarm import require_unlocked
 from iskra_chaos.experiments.run_context import RunContext
@@ -76,10 +77,13 @@ class Runner:
         self._transport = transport
 
     def load(self, experiment: Experiment) -> Variables:
-        """Look up an experiment's variables and check that it may run; nothing of it runs.
+        """Look up an experiment's variables and check that it may and can run; nothing of it runs.
+
+        Modules that it may call are imported.
 
         Raises:
-            ExperimentError: A variable is missing.
+            ExperimentError: A variable is missing, or there is no such function. A mistake in a rollback must not
+                come to light when it is needed.
             ActivityRefusedError: The experiment asks for more than is allowed.
         """
         variables = Variables(
@@ -87,6 +91,9 @@ class Runner:
             load_secrets(experiment.secrets, self._environment),
         )
         self._allow.check(experiment, variables)
+        for activity in experiment.activities():
+            if isinstance(activity.provider, PythonProvider) and (wrong := check_call(activity.provider)):
+                raise ExperimentError(f"The activity {activity.name!r} cannot be run: {wrong}")
         return variables
 
     async def run(self, experiment: Experiment) -> Journal:

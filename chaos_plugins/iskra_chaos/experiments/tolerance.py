@@ -11,6 +11,7 @@ from iskra_chaos.experiments.errors import ActivityError, ExperimentError
 RunProbe = Callable[[Mapping[str, Any], object], Awaitable[object]]
 """Runs the probe of a tolerance with the value to judge and returns what it says."""
 
+_FILTER_OF_ALL = re.compile(r"(?:\.\*|\[\*\])\[\?")
 _SINGLE_EQUALS = re.compile(r"(?<![=!<>~])=(?![=~])")
 
 
@@ -114,6 +115,9 @@ def _compiled(pattern: object) -> re.Pattern[str]:
 def find(path: str, value: Any) -> list[Any]:
     """Return what a JSONPath selects; filters may be written with ``=`` as well as with ``==``.
 
+    The Chaos Toolkit's own paths say ``$.list.*[?(@.key)]`` for what RFC 9535 writes as ``$.list[?@.key]``: its filters
+    look at a value itself, not at what is in it. Such a path is read in that manner where it selects nothing otherwise.
+
     Raises:
         ExperimentError: The path cannot be read.
     """
@@ -126,4 +130,8 @@ def find(path: str, value: Any) -> list[Any]:
             compiled = jsonpath.compile(_SINGLE_EQUALS.sub("==", path))
         except jsonpath.JSONPathError:
             raise ExperimentError(f"{path!r} is no JSONPath: {exc}.") from exc
-    return compiled.findall(value) if isinstance(value, Mapping | list) else []
+    if not isinstance(value, Mapping | list):
+        return []
+    found = compiled.findall(value)
+    shorter = _FILTER_OF_ALL.sub("[?", path)
+    return found if found or shorter == path else find(shorter, value)

@@ -103,16 +103,20 @@ def _from_environment(name: str, value: Any, environment: Mapping[str, str]) -> 
 
 
 def load_secrets(declared: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the secrets by target.
+    """Return the secrets by target; one that stands alone is a target with itself in it.
 
     Raises:
         ExperimentError: A variable is missing, or a secret lies in a store that is not supported.
     """
+    groups = {target: group if _is_group(group) else {target: group} for target, group in declared.items()}
     return {
         target: {name: _secret(f"{target}.{name}", value, environment) for name, value in group.items()}
-        for target, group in declared.items()
-        if isinstance(group, Mapping)
+        for target, group in groups.items()
     }
+
+
+def _is_group(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get("type") not in ("env", "vault")
 
 
 def _secret(name: str, value: Any, environment: Mapping[str, str]) -> Any:

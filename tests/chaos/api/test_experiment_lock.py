@@ -77,7 +77,7 @@ def run(house: House, **iskra: Any) -> Any:
 
 
 def test_a_runner_whose_rollback_fails_locks_the_server_and_is_refused_afterwards(open_again: House) -> None:
-    broken = call("mend", "no_such_probe", type="action")
+    broken = call("mend", "value_at", type="action", arguments={"path": "/nowhere", "at": "$"})
     plan = experiment(rollbacks=[broken])
     runner = Runner(open_again.server.url, open_again.server.token, environment={}, handle_signals=False)
     journal = asyncio.run(runner.run(plan))

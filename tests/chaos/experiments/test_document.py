@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chaos.experiments.experiment_documents import DOCUMENTS, call, experiment, http
-from iskra_chaos.experiments.document import MAX_BYTES, Experiment
+from iskra_chaos.experiments.document import MAX_BYTES, MAX_DEPTH, Experiment
 from iskra_chaos.experiments.errors import ExperimentError
 
 VALID: dict[str, Any] = {"title": "t", "description": "d", "method": []}
@@ -140,3 +140,31 @@ def test_a_number_that_is_out_of_range_is_refused_wherever_it_comes_from() -> No
     read = Experiment.from_document({**iskra(load={"requests": "${many}"}), "configuration": {"many": 100}})
     with pytest.raises(ExperimentError, match="requests"):
         read.with_values({"many": 0})
+
+
+def laughs(first: str, each: str, levels: int = 9) -> str:
+    """A small file that is huge: every level holds the one before it ten times."""
+    lines = [f"x0: &x0 {first}"]
+    for level in range(1, levels + 1):
+        lines.append(f"x{level}: &x{level} " + each.format(", ".join([f"*x{level - 1}"] * 10)))
+    return "\n".join(["title: t", "method: []", *lines])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("laughs.yaml", laughs("[lol]", "[{}]"), "more than 200,000 parts"),
+        ("merges.yaml", laughs("{a: 1}", "{{<<: [{}]}}"), "more than 200,000 parts"),
+        ("loop.yaml", "title: t\nmethod: []\nconfiguration: &c {a: *c}", "contains itself"),
+        ("loops.yaml", "title: t\nmethod: []\nconfiguration: &c {a: *c, b: *c}", "contains itself"),
+        ("deep.yaml", "title: t\nmethod: []\nx: " + "[" * 5000 + "]" * 5000, "nested deeper"),
+        ("deep.json", '{"title": "t", "method": [], "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested deeper"),
+        ("levels.json", '{"title": "t", "method": [], "x": ' + "[" * 70 + "]" * 70 + "}", f"than {MAX_DEPTH} levels"),
+        ("date.yaml", "title: t\nmethod: []\nx: 2024-13-45", "no YAML"),
+        ("number.yaml", "title: t\nmethod: []\nx: " + "9" * 5000, "no YAML"),
+    ],
+)
+def test_a_file_that_is_more_than_it_seems_is_refused(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ExperimentError, match=reason):
+        Experiment.from_file(tmp_path / name)

@@ -18,6 +18,7 @@ from chaos.experiments.experiment_documents import (
 from chaos.experiments.target_server import FAULTS, TargetServer
 from iskra_chaos.experiments.allow_list import AllowList
 from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.errors import ExperimentError
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.rollback_alarm import EXPERIMENTS
 from iskra_chaos.experiments.runner import Runner
@@ -339,3 +340,58 @@ async def test_nothing_checked_is_no_result(runner: Runner) -> None:
     journal = await runner.run(experiment(method=[call("wait", "wait", kind="action", arguments={"seconds": 0})]))
     assert journal.verdict == "invalid"
     assert "Nothing was held against a tolerance" in journal.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "text"),
+    [
+        (call("back", "mend_it_all", kind="action"), "offers no function 'mend_it_all'"),
+        (call("back", "nowhere", module=f"{SAMPLES}.inner", kind="action"), "cannot be imported"),
+        (call("back", "wait", kind="action", arguments={"minutes": 1}), "no parameter 'minutes'"),
+        (call("back", "wait", kind="action"), "needs 'seconds'"),
+    ],
+)
+async def test_a_mistake_in_a_rollback_is_found_before_anything_runs(
+    target: TargetServer, mistake: dict[str, Any], text: str
+) -> None:
+    runner = Runner(target.url, "t", allow=AllowList([SAMPLES]), handle_signals=False)
+    with pytest.raises(ExperimentError, match=text):
+        await runner.run(experiment(target.url, [break_it(target.url)], [mistake]))
+    assert target.state.calls == []
+
+
+PROGRAM = {"type": "process", "path": "sh", "arguments": ["-c", "echo no way >&2; exit 3"]}
+
+
+@pytest.mark.parametrize(
+    ("provider", "text"),
+    [
+        (PROGRAM, "the program ended with status 3: no way"),
+        ({"type": "http", "url": "/nowhere", "method": "POST"}, "the request was answered with 404"),
+    ],
+)
+async def test_an_action_that_says_it_did_not_succeed_is_no_success(
+    target: TargetServer, provider: dict[str, Any], text: str
+) -> None:
+    if "url" in provider:
+        provider = {**provider, "url": target.url + provider["url"]}
+    act = {"type": "action", "name": "act", "provider": provider}
+    runner = Runner(target.url, "t", allow=AllowList(processes=True), handle_signals=False)
+    method = await runner.run(experiment(target.url, [act]))
+    assert (method.verdict, method.own["critical"]) == ("failed", [])
+    assert method.reasons == [f"The action 'act' failed: {text}."]
+    rollback = await runner.run(experiment(target.url, [mend_it(target.url)], [act]))
+    assert rollback.own["critical"] == [f"The rollback 'act' failed: {text}."]
+    undo = {"undo": {"mend": {"provider": provider}}}
+    undone = await runner.run(experiment(target.url, [mend_it(target.url)], iskra=undo))
+    assert undone.own["critical"] == [f"'undo mend' could not be taken back: {text}."]
+
+
+async def test_a_tolerance_says_what_an_action_may_return(target: TargetServer) -> None:
+    runner = Runner(target.url, "t", allow=AllowList(processes=True), handle_signals=False)
+    fine = {"type": "action", "name": "fine", "provider": PROGRAM, "tolerance": 3}
+    journal = await runner.run(experiment(target.url, [fine], [fine]))
+    assert journal.verdict == "held", journal.reasons
+    journal = await runner.run(experiment(target.url, [], [{**fine, "tolerance": 4}]))
+    assert journal.verdict == "failed"
+    assert "outside its tolerance" in journal.own["critical"][0]

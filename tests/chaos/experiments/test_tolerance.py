@@ -104,3 +104,10 @@ def test_tolerances_that_mean_nothing_are_refused(tolerance: object, text: str) 
 
 def test_a_path_into_something_that_is_no_structure_finds_nothing() -> None:
     assert find("$..x", "text") == []
+
+
+def test_a_path_as_the_chaos_toolkit_documents_it_selects_the_values_themselves() -> None:
+    value = {"foo": [{"baz": "hello"}, {"baz": "bonjour"}, {"bar": 1}]}
+    for path in ("$.foo.*[?(@.baz)].baz", "$.foo[*][?(@.baz)].baz", "$.foo[?(@.baz)].baz"):
+        assert find(path, value) == ["hello", "bonjour"]
+    assert find("$.foo.*[?(@.none)].baz", value) == []

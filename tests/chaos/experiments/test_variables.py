@@ -107,3 +107,12 @@ def test_log_records_of_the_http_client_are_cleaned(caplog: pytest.LogCaptureFix
             client.info("GET %s", "http://x/?key=top-secret")
         client.info("GET %s", "free again")
     assert caplog.messages == [f"GET http://x/?key={HIDDEN}", "GET free again"]
+
+
+def test_a_secret_that_stands_alone_is_a_target_of_its_own() -> None:
+    declared = {"pw": "hunter2", "token": {"type": "env", "key": "TOKEN"}}
+    secrets = load_secrets(declared, {"TOKEN": "abc"})
+    assert secrets == {"pw": {"pw": "hunter2"}, "token": {"token": "abc"}}
+    assert Variables({}, secrets).fill("${pw} ${token}") == "hunter2 abc"
+    with pytest.raises(ExperimentError, match="vault"):
+        load_secrets({"token": {"type": "vault", "key": "secrets/something"}}, {})

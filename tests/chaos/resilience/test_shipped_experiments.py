@@ -106,6 +106,7 @@ def test_dropped_sockets_take_up_where_they_were(ground: ProvingGround) -> None:
         "settle": 0,
         "healthy": 60,
         "dropped": 10,
+        "hit": 20,
         "slowest": 30,
         "busiest": 1,
     }
