@@ -19,8 +19,8 @@ from iskra_chaos.ethics.errors import EthicsRefusedError
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.processes.engine import ChaosEngine
 from iskra_chaos.processes.preparing import Wish
-from iskra_chaos.processes.stabilising import Stabilising
 from iskra_chaos.processes.telling import Telling
+from iskra_chaos.stabilisers.stabilising import Stabilising
 from iskra_sdk.errors import IskraError
 from iskra_sdk.ids import SessionId
 from iskra_sdk.plugin_context import PluginContext

@@ -34,10 +34,10 @@ from iskra_chaos.processes.preparing import Preparing
 from iskra_chaos.processes.progress import Progress
 from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.speaking import Speaking
-from iskra_chaos.processes.stabilising import Stabilising
-from iskra_chaos.processes.steadying import Steadying
 from iskra_chaos.processes.telling import Telling
 from iskra_chaos.settings import ChaosSettings
+from iskra_chaos.stabilisers.stabilising import Stabilising
+from iskra_chaos.stabilisers.steadying import Steadying
 from iskra_sdk.errors import IskraError
 from iskra_sdk.interceptor import Interceptor, Point
 from iskra_sdk.plugin_context import PluginContext

@@ -29,12 +29,12 @@ from iskra_chaos.faults.models import FaultLease, FaultRequest
 from iskra_chaos.faults.vocabulary import VOCABULARY, FaultKind
 from iskra_chaos.figures import ExperimentResult, VoiceCoordinationMetrics
 from iskra_chaos.processes import process
-from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.processes.telling import ChaosEventType
 from iskra_chaos.settings import ChaosSettings
 from iskra_chaos.sift import analysis, trace
 from iskra_chaos.sift.block import SIFTBlock
 from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
+from iskra_chaos.stabilisers.lease import StabiliserLease
 from iskra_metrics.conversation import Readings
 from iskra_sdk.errors import ConflictError
 from iskra_sdk.event import Event, Severity

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from iskra_chaos.balance.bounds import LoadWarning
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.processes.process import ChaosProcess, ProcessMetrics
-from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.sift.block import SIFTBlock
+from iskra_chaos.stabilisers.lease import StabiliserLease
 
 Intensity = Annotated[float, Field(ge=0.1, le=1.0, allow_inf_nan=False, strict=True)]
 """A number: ``true`` and ``"0.5"`` are none."""

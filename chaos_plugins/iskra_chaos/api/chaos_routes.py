@@ -24,8 +24,8 @@ from iskra_chaos.balance.wire import BalanceMetrics, CalibrationResult, SystemSt
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.preparing import Wish
 from iskra_chaos.processes.process import ChaosProcess
-from iskra_chaos.processes.stabiliser_lease import StabiliserLease
 from iskra_chaos.sift.block import SIFTBlock
+from iskra_chaos.stabilisers.lease import StabiliserLease
 from iskra_sdk.errors import BadInputError, NotFoundError
 from iskra_sdk.ids import SessionId
 from iskra_sdk.principal import Principal

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from iskra_chaos.balance.causes import TEMPERATURE_STEP, Stabiliser
 from iskra_chaos.operations.perturbation import instructed
-from iskra_chaos.processes.stabilising import Stabilising
 from iskra_chaos.processes.streams import closed_at_end
+from iskra_chaos.stabilisers.stabilising import Stabilising
 from iskra_sdk.errors import LLMError
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMChunk, LLMRequest

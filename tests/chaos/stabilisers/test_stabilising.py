@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chaos.processes.stage import ALICE, Stage, stage
 from iskra_chaos.balance.calibration import Calibration, TenantBalance
 from iskra_chaos.chat.refusals import refusal
-from iskra_chaos.processes.retune import Retune
+from iskra_chaos.stabilisers.retune import Retune
 from iskra_sdk.errors import ConflictError
 from iskra_sdk.voice_requests import VoiceRequests
 

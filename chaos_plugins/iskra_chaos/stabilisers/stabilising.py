@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from iskra_chaos.balance.causes import Stabiliser
 from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.fire_reset import brief
-from iskra_chaos.processes.retune import Retune
 from iskra_chaos.processes.session_choices import Choices
-from iskra_chaos.processes.stabiliser_lease import ABOUT, StabiliserLease, lasting
 from iskra_chaos.processes.telling import Telling
+from iskra_chaos.stabilisers.lease import ABOUT, StabiliserLease, lasting
+from iskra_chaos.stabilisers.retune import Retune
 from iskra_sdk.errors import IskraError, NotFoundError, PluginDependencyError
 from iskra_sdk.ids import SessionId
 from iskra_sdk.plugin_context import PluginContext
