@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 from iskra_metrics.text import sentences
@@ -17,7 +17,8 @@ from iskra_voices.activation import coordination_of
 from iskra_voices.catalogue import VoiceCatalogue
 from iskra_voices.choice import Signals, activation_level, forbidden, speaking_score
 from iskra_voices.conversation_readings import ConversationReadings
-from iskra_voices.definitions.iskra import attributes, names_voice
+from iskra_voices.course import Course, Way
+from iskra_voices.definitions.iskra import names_voice
 from iskra_voices.ensemble import Ensemble, Task
 from iskra_voices.known_facts import with_facts
 from iskra_voices.mending import Judged
@@ -35,46 +36,15 @@ from iskra_voices.wire import (
     Contribution,
     CriterionResult,
     LeftOut,
-    VoiceConflict,
     conflict_wire,
     signals_wire,
 )
-
-Way = Literal["sequential", "parallel", "emergent"]
 
 MOST_EMERGENT_TURNS = 5
 MOST_TURNS_OF_ONE = 2
 """Turns of one voice in an emergent round."""
 
 _HISTORY = 20  # messages of the session that the voices see
-
-
-@dataclass(slots=True)
-class _Course:
-    """How a collaboration goes."""
-
-    way: Way
-    speakers: list[str]
-    left_out: list[LeftOut]
-    signals: Signals
-    given: list[Contribution] = field(default_factory=list)
-    synthesis: Contribution | None = None
-    conflicts: list[VoiceConflict] = field(default_factory=list)
-    results: list[CriterionResult] = field(default_factory=list)
-    rounds: int = 0
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether Iskra closed the last round."""
-        return self.synthesis is not None and self.synthesis.round == self.rounds
-
-    def heard(self, number: int) -> dict[str, str]:
-        """Return what each voice said in a round, in the order in which they first spoke."""
-        said: dict[str, str] = {}
-        for each in self.given:
-            if each.round == number:
-                said[each.voice_type] = "\n".join(filter(None, (said.get(each.voice_type), each.text)))
-        return said
 
 
 class Collaboration:
@@ -186,7 +156,7 @@ class Collaboration:
                 **coordination.model_dump(mode="json"),
                 "collaboration_id": collaboration_id,
                 "status": status,
-                **_figures(course, succeeded=status == "completed"),
+                **course.figures(succeeded=status == "completed"),
             }
             await self._telling.in_session("coordination", data, SessionId(session_id))
         return CollaborationResponse(
@@ -214,7 +184,7 @@ class Collaboration:
         spoken = [one.message for one in stored if one.message.role in ("user", "assistant") and one.message.text]
         return [_plain(message) for message in spoken[-_HISTORY:]]
 
-    def _planned(self, names: Sequence[str], protocol: str, signals: Signals) -> _Course:
+    def _planned(self, names: Sequence[str], protocol: str, signals: Signals) -> Course:
         """Choose who speaks, and in which way."""
         primary = names[0]
         if why := forbidden(primary, signals):
@@ -232,11 +202,11 @@ class Collaboration:
         if protocol == "adaptive":
             protocol = "sequential" if conflicts(speakers, signals) else "parallel"
         ways: Mapping[str, Way] = {"sequential": "sequential", "parallel": "parallel", "emergent": "emergent"}
-        return _Course(ways[protocol], speakers, left_out, signals)
+        return Course(ways[protocol], speakers, left_out, signals)
 
     # A round ---------------------------------------------------------------------------------------------------------
 
-    async def _round(self, number: int, course: _Course, ensemble: Ensemble, criteria: Sequence[Criterion]) -> None:
+    async def _round(self, number: int, course: Course, ensemble: Ensemble, criteria: Sequence[Criterion]) -> None:
         unmet = [result.criterion for result in course.results if not result.met]
         wish = f"Still missing: {'; '.join(unmet)}." if unmet else ""
         if course.way == "parallel":
@@ -268,14 +238,14 @@ class Collaboration:
             CriterionResult(criterion=each.text, met=each.is_met(outcome), how=each.how) for each in criteria
         ]
 
-    async def _side_by_side(self, number: int, course: _Course, ensemble: Ensemble, wish: str) -> None:
+    async def _side_by_side(self, number: int, course: Course, ensemble: Ensemble, wish: str) -> None:
         async with asyncio.TaskGroup() as group:
             for name in course.speakers:
                 group.create_task(self._let_speak(name, number, course, ensemble, heard={}, wish=wish))
         order = {name: place for place, name in enumerate(course.speakers)}
         course.given.sort(key=lambda each: (each.round, order[each.voice_type]))
 
-    async def _freely(self, number: int, course: _Course, ensemble: Ensemble, wish: str) -> None:
+    async def _freely(self, number: int, course: Course, ensemble: Ensemble, wish: str) -> None:
         """Let whoever has most to say speak next; Hundun hands back, to Sam if Sam is there, else to the closing."""
         signals, last = course.signals, ""
         turns = dict.fromkeys(course.speakers, 0)
@@ -304,7 +274,7 @@ class Collaboration:
             else:
                 return
 
-    async def _audit(self, number: int, course: _Course, ensemble: Ensemble, found: Sequence[Conflict]) -> None:
+    async def _audit(self, number: int, course: Course, ensemble: Ensemble, found: Sequence[Conflict]) -> None:
         """Hear Iskriv on conflicts that are Iskriv's to resolve."""
         theirs = [conflict for conflict in found if conflict.resolver == "iskriv"]
         if not theirs or "iskriv" in course.heard(number):
@@ -313,7 +283,7 @@ class Collaboration:
         await self._let_speak("iskriv", number, course, ensemble, heard=course.heard(number), wish=wish)
 
     async def _let_speak(
-        self, name: str, number: int, course: _Course, ensemble: Ensemble, *, heard: Mapping[str, str], wish: str
+        self, name: str, number: int, course: Course, ensemble: Ensemble, *, heard: Mapping[str, str], wish: str
     ) -> None:
         """Add what a voice says; one that cannot speak is left out."""
         try:
@@ -338,7 +308,7 @@ class Collaboration:
     def _policy(self, name: str) -> Policy:
         return self._catalogue.named(name)
 
-    def _remember(self, record: SessionRecord, course: _Course, primary: str) -> None:
+    def _remember(self, record: SessionRecord, course: Course, primary: str) -> None:
         record.protocol = course.way
         closing = [course.synthesis] if course.synthesis is not None else []
         for each in [*course.given, *closing]:
@@ -375,23 +345,3 @@ def _resolution(conflict: Conflict, closing: str, heard: Mapping[str, str]) -> s
         if all(names_voice(sentence, name) for name in conflict.voices):
             return sentence
     return ""
-
-
-def _figures(course: _Course, *, succeeded: bool) -> dict[str, object]:
-    """Return how well the voices worked together, for whoever sums it up.
-
-    ``efficiency`` is the share of contributions whose points the synthesis names, ``conflicts_resolved`` the share of
-    conflicts that it speaks of; each is there, with how many they are, only where there was something to count.
-    """
-    figures: dict[str, object] = {"succeeded": succeeded}
-    closing = course.synthesis.text if course.synthesis is not None else ""
-    if course.given:
-        useful = sum(attributes(closing, each.voice_type, each.text) for each in course.given)
-        figures["efficiency"] = round(useful / len(course.given), 4)
-        figures["contributions"] = len(course.given)
-    if course.conflicts:
-        figures["conflicts_resolved"] = round(
-            sum(bool(each.resolution) for each in course.conflicts) / len(course.conflicts), 4
-        )
-        figures["conflicts"] = len(course.conflicts)
-    return figures
