@@ -151,6 +151,7 @@ class ChaosParts:
             measuring=self.measuring,
             admission=self._admission,
             environment=self.settings.environment,
+            tools=lambda: self.context.tools,
         )
 
     @cached_property

@@ -258,3 +258,4 @@ class ClearanceRequest(BaseModel):
     ]
     intensity: Intensity = 0.3
     session_id: Name = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -116,7 +116,12 @@ def sift_app(parts: ChaosParts) -> FastAPI:
         principal = caller(request)
         require_level(principal, "intermediate")
         review, token = await parts.clearing.review_injection(
-            principal, body.sift_block, body.injection_type, body.intensity, session_id=body.session_id
+            principal,
+            body.sift_block,
+            body.injection_type,
+            body.intensity,
+            seed=body.seed,
+            session_id=body.session_id,
         )
         return InjectionClearance(review=review, token=token)
 
@@ -131,6 +136,7 @@ def sift_app(parts: ChaosParts) -> FastAPI:
             body.sift_block,
             body.injection_type,
             body.intensity,
+            seed=body.seed,
             session_id=body.session_id,
         )
         done = await asyncio.to_thread(

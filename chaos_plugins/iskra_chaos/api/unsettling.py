@@ -49,7 +49,7 @@ async def unsettled_block(
     parts.limits.admit(principal.id, adds=0)
     now = parts.context.clock.now()
     seed = body.seed if body.seed is not None else secrets.randbits(63)
-    await parts.clearing.clear_injection(principal, block, injection, body.intensity)
+    await parts.clearing.clear_injection(principal, block, injection, body.intensity, seed=seed)
     done = await asyncio.to_thread(inject, block, injection, body.intensity, seed=seed, at=now, actor=principal.id)
     is_changed = await asyncio.to_thread(lambda: content_hash(done.block) != content_hash(block))
     process = ChaosProcess(

@@ -157,15 +157,6 @@ def _needed_delay(operation: Operation) -> Fact:
     return Fact(max(waits), "/delay_turns")
 
 
-def _tokens_allowed(operation: Operation) -> Fact:
-    left = operation.session.tokens_left
-    return Fact(math.inf if left is None else max(0, left), "/token_budget")
-
-
-def _tokens_wanted(operation: Operation) -> Fact:
-    return Fact(operation.token_budget or 0, "/token_budget")
-
-
 def _is_approved_by_another(operation: Operation) -> Fact:
     return Fact(bool((operation.approver or "").strip()) and not _is_self_approved(operation).value, "/approver")
 
@@ -228,8 +219,6 @@ _DERIVED: Mapping[str, Callable[[Operation], Fact]] = {
     "justified_intensity": _justified_intensity,
     "allowed_share": _allowed_share,
     "needed_delay": _needed_delay,
-    "tokens_allowed": _tokens_allowed,
-    "tokens_wanted": _tokens_wanted,
     "is_approved_by_another": _is_approved_by_another,
     "is_self_approved": _is_self_approved,
     "touches_protected": _touches_protected,

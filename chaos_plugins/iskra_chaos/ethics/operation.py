@@ -30,7 +30,8 @@ _LONGEST_REQUEST = 4_000
 _LONGEST_TEXT = 2_000
 LONGEST_CARD = 10_000
 _LONGEST_GOAL = 20_000
-_LONGEST_INSERTION = 500
+_LONGEST_INSERTION = 2_000
+_MOST_INSERTIONS = 1_000
 _MOST_ITEMS = 100
 _MOST_SAID = 8
 
@@ -54,8 +55,9 @@ class SessionFacts(_Facts):
             of it.
         said: What the user wrote before, newest last; rules that care for people read it too.
         readings: Conversation metrics by name, each in [0, 1]. A missing ``staleness`` counts as 0.
+        is_minor: The credential of who asks carries the claim ``minor``.
+        sensitive_topics: What the latest messages are about, of ``medical``, ``legal``, ``finance`` and ``safety``.
         is_sandbox: No person reads this session and nothing of it is kept.
-        tokens_left: What remains of the budget; ``None`` without one.
         turns_since_operation: Turns since the last creative operation ended; ``None`` if there was none.
         turns_since_reset: The same for the last ``fire_reset``.
     """
@@ -72,7 +74,6 @@ class SessionFacts(_Facts):
     sensitive_topics: Items = ()
     is_sandbox: bool = False
     environment: Environment = "production"
-    tokens_left: int | None = None
     turns_since_operation: int | None = Field(default=None, ge=0)
     turns_since_reset: int | None = Field(default=None, ge=0)
 
@@ -100,17 +101,14 @@ class Operation(_Facts):
         approver: Id of who approved, where somebody did.
         sandboxed: Runs on a copy that is thrown away instead of the live session.
         disclosed: The user is told what is done.
-        switches_voice: Another voice takes over.
         prompt_card: The instruction added for the model: from the server's deck, or one of its templates with words of
             the conversation in it. No request carries one of its own; the words in it are read like any others.
         journal_note: Text that goes to the journal and the trace.
         insertions: Statements it adds.
         hypotheses_labelled: Whatever it generates is marked as a hypothesis.
         base_answer_first: The unperturbed answer is shown before the perturbed one.
-        write_tools_enabled: Tools with side effects can be called while it runs.
-        dry_run_tools: Such tools only say what they would do.
+        write_tools_enabled: The server offers tools with side effects.
         share: Part of the eligible sessions it touches, in [0, 1]; 0 for just this one.
-        token_budget: Tokens it may use; ``None`` if it needs none.
         delay_turns: Turns it waits before it starts.
         touches: JSON pointers of what it will edit.
         memory: Whose memories besides this session's own it reads.
@@ -126,17 +124,14 @@ class Operation(_Facts):
     approver: str | None = Field(default=None, max_length=200)
     sandboxed: bool = False
     disclosed: bool = False
-    switches_voice: bool = False
     prompt_card: str = Field(default="", max_length=LONGEST_CARD)
     journal_note: str = Field(default="", max_length=_LONGEST_TEXT)
     injection_type: InjectionType | None = None
-    insertions: tuple[Insertion, ...] = Field(default=(), max_length=8)
+    insertions: tuple[Insertion, ...] = Field(default=(), max_length=_MOST_INSERTIONS)
     hypotheses_labelled: bool = False
     base_answer_first: bool = False
     write_tools_enabled: bool = False
-    dry_run_tools: bool = False
     share: Share = 0.0
-    token_budget: int | None = Field(default=None, ge=0)
     delay_turns: int = Field(default=0, ge=0, le=1_000)
     touches: Items = ()
     memory: Literal["none", "same_user", "other_user"] = "none"

@@ -48,9 +48,7 @@ _MENDABLE = frozenset(
         "insertions",
         "hypotheses_labelled",
         "base_answer_first",
-        "dry_run_tools",
         "share",
-        "token_budget",
         "delay_turns",
         "memory",
     )

@@ -13,6 +13,7 @@ from iskra_chaos.processes.judging import ModelJudge
 from iskra_chaos.processes.process import ChaosProcess, EthicalApproval, ProcessStatus
 from iskra_chaos.processes.session_choices import Choices
 from iskra_chaos.processes.telling import Telling
+from iskra_chaos.sift.sensitivity import sensitive_topics
 from iskra_metrics.distress import in_crisis
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import ConflictError
@@ -26,6 +27,9 @@ _ABOUT_JUDGE = {
 }
 _SAID = 8  # latest messages that are searched for a crisis
 _READ = 600  # characters of each that the rules read
+_READ_FOR_TOPICS = 8_000
+MINOR = "minor"
+"""The claim of a credential whose owner is a child."""
 
 
 class Admission:
@@ -67,7 +71,13 @@ class Admission:
         self._cooldown = cooldown
 
     def facts(
-        self, session_id: str, conversation: Conversation, *, request: str = "", is_asked_for: bool = False
+        self,
+        session_id: str,
+        conversation: Conversation,
+        *,
+        request: str = "",
+        is_asked_for: bool = False,
+        is_minor: bool = False,
     ) -> SessionFacts:
         """Return what the server itself knows of a session. To be called in a thread.
 
@@ -76,6 +86,7 @@ class Admission:
             conversation: What was said there.
             request: The person's words that lead to the operation.
             is_asked_for: The session's owner asks for it in the conversation itself, which is consent to this one.
+            is_minor: Who issued the owner's credential says that they are a child.
         """
         self._rules()  # read in this thread, before a review asks for them in the event loop
         choices = self._choices.of(session_id)
@@ -89,6 +100,8 @@ class Admission:
             said=tuple(text[:_READ] for text in said),
             readings=dict(conversation.readings),
             in_crisis=choices.crisis_left > 0 or any(in_crisis(text) for text in (*said, request)),
+            is_minor=is_minor,
+            sensitive_topics=topics_of(conversation),
             is_sandbox=choices.sandbox,
             environment=self._environment,
             turns_since_operation=_since(conversation.turn, choices.last_operation),
@@ -178,6 +191,12 @@ def as_cleared(
             " Сначала дай обычный, надёжный ответ." if speaks_russian else " Give the ordinary, reliable answer first."
         )
     return replace(perturbation, instruction=instruction.strip())
+
+
+def topics_of(conversation: Conversation) -> tuple[str, ...]:
+    """Return what the latest messages are about, of those subjects on which people act at their peril."""
+    said = [message.text[:_READ_FOR_TOPICS] for message in conversation.messages[-_SAID:] if message.role != "tool"]
+    return tuple(sorted({topic for text in said for topic in sensitive_topics(text)}))
 
 
 def _since(turn: int, last: int) -> int | None:

@@ -13,7 +13,7 @@ from iskra_chaos.operations.conversation import Conversation
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_chaos.operations.planning import plan
 from iskra_chaos.operations.recommending import recommended
-from iskra_chaos.processes.admission import Admission, as_cleared
+from iskra_chaos.processes.admission import MINOR, Admission, as_cleared
 from iskra_chaos.processes.in_force import LEASE
 from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.processes.perturbed_session import PerturbedSession
@@ -80,7 +80,12 @@ class Preparing:
         measured = await self._measuring.conversation(principal, session_id)
         conversation = replace(measured, pinned=await self._pinning.of(session_id))
         facts = await asyncio.to_thread(
-            self._admission.facts, session_id, conversation, request=wish.request, is_asked_for=wish.is_asked_for
+            self._admission.facts,
+            session_id,
+            conversation,
+            request=wish.request,
+            is_asked_for=wish.is_asked_for,
+            is_minor=MINOR in principal.claims,
         )
         seed = secrets.randbits(63) if wish.seed is None else wish.seed
         senseless: IskraError | None = None

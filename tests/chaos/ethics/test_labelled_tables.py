@@ -58,9 +58,9 @@ def test_words_the_rules_were_not_made_for_are_found_no_worse_than_measured() ->
 
 
 def test_the_held_out_table_fares_no_worse_than_measured() -> None:
-    """The word lists alone found 69 of its 156 objections, 38 of the 110 that are to be rejected."""
+    """The word lists alone found 65 of its 152 objections, 38 of the 110 that are to be rejected."""
     judged = [(case.expect, _reviewed(case).decision) for case in held_out_cases()]
-    assert sum(expect != "approve" and decision != "approve" for expect, decision in judged) >= 145
+    assert sum(expect != "approve" and decision != "approve" for expect, decision in judged) >= 141
     assert sum(expect == "reject" and decision == "reject" for expect, decision in judged) >= 86
     assert sum(expect == "approve" and decision == "reject" for expect, decision in judged) <= 2
     assert sum(expect == "approve" and decision == "modify" for expect, decision in judged) <= 1

@@ -148,10 +148,10 @@ def test_a_review_cannot_contradict_itself() -> None:
 
 def test_a_refusal_is_answered_with_403_and_says_what_would_help() -> None:
     with pytest.raises(EthicsRefusedError) as refused:
-        _reviewed(creative(switches_voice=True)).require_approval()
+        _reviewed(creative(operation_type="fire_reset", disclosed=False)).require_approval()
     assert refused.value.http_status == 403
-    assert "another voice" in refused.value.message
-    assert "sees who speaks" in refused.value.mend
+    assert "context is reset" in refused.value.message
+    assert "notice" in refused.value.mend
     assert refused.value.facts["decision"] == "modify"
 
 
