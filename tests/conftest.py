@@ -1,8 +1,9 @@
-"""What every test gets: one event loop kind, and no network beyond this machine."""
+"""What every test gets: one event loop kind, no network beyond this machine, and no deadline for an example."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from network_guard import NetworkGuard
 
@@ -10,8 +11,10 @@ _guard = NetworkGuard()
 
 
 def pytest_configure() -> None:
-    """Refuse foreign connections from before the first test module is imported."""
+    """Refuse foreign connections from before the first test module is imported; a busy machine fails no property."""
     _guard.install()
+    settings.register_profile("iskra", deadline=None)
+    settings.load_profile("iskra")
 
 
 @pytest.fixture(scope="session")
