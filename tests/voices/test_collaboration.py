@@ -65,6 +65,15 @@ async def test_freely_at_most_five_speak_and_nobody_twice_in_a_row(company: Comp
     assert max(map(voices.count, voices)) <= 2
 
 
+async def test_who_has_nothing_to_say_freely_is_named(company: Company) -> None:
+    answer = await company.post(PATH, wanted("kain", "sam", "hundun", coordination_protocol="emergent"))
+    spoke = {each["voice_type"] for each in answer["contributions"]}
+    left_out = {each["voice_type"]: each["reason"] for each in answer["left_out"]}
+    assert spoke | set(left_out) == {"kain", "sam", "hundun"}
+    assert not spoke & set(left_out)
+    assert set(left_out.values()) == {"Others had more to say."}
+
+
 async def test_hundun_hands_over_to_sam(company: Company) -> None:
     answer = await company.post(PATH, wanted("hundun", "sam", "pino", coordination_protocol="emergent"))
     assert spoken(answer)[:2] == ["hundun", "sam"]

@@ -1,5 +1,6 @@
 """Answers of voices on their way from the model: held back, checked, mended once, never lost."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -258,6 +259,14 @@ async def test_a_message_without_letters_keeps_the_language(said: str, line: str
     async with stage("fine") as on:
         await on.call(on.request("sam", text, history=[Message.user(said), Message.assistant("Well.")]))
         assert line in [chunk.reasoning for chunk in on.chunks]
+
+
+async def test_progress_is_told_in_russian_without_a_word_of_english() -> None:
+    async with stage(POOR, POOR) as on:
+        await on.say("kain", "Составь план отчёта к пятнице.")
+        told = "".join(chunk.reasoning for chunk in on.chunks)
+        assert "Пишу ещё раз" in told
+        assert not re.search("[a-z]", told)
 
 
 async def test_auto_puts_the_chosen_voice_in_place() -> None:

@@ -147,6 +147,7 @@ class Collaboration:
                         break
         except TimeoutError:
             status = "out_of_time"
+        course.name_the_silent("The time was over." if status == "out_of_time" else "Others had more to say.")
         self._remember(record, course, names[0])
         collaboration_id = new_id("col")
         coordination = coordination_of(session_id, record)

@@ -40,6 +40,11 @@ class Course:
         """Whether Iskra closed the last round."""
         return self.synthesis is not None and self.synthesis.round == self.rounds
 
+    def name_the_silent(self, reason: str) -> None:
+        """Name those who were to speak and did not, for a reason that nobody gave yet."""
+        named = {each.voice_type for each in self.given} | {each.voice_type for each in self.left_out}
+        self.left_out += [LeftOut(voice_type=name, reason=reason) for name in self.speakers if name not in named]
+
     def heard(self, number: int) -> dict[str, str]:
         """Return what each voice said in a round, in the order in which they first spoke."""
         said: dict[str, str] = {}

@@ -24,7 +24,7 @@ MOST_HELD = 60_000
 
 _PIECE = re.compile(r"(?:\S+\s*){1,4}|\s+")
 _DRAFTING = {"en": "Writing the answer. ", "ru": "Пишу ответ. "}
-_MENDING = {"en": "Writing it once more: {0}. ", "ru": "Пишу ещё раз: {0}. "}
+_MENDING = {"en": "Writing it once more: {0}. ", "ru": "Пишу ещё раз, не выполнено требований: {1}. "}
 
 
 class Speaking:
@@ -97,7 +97,7 @@ class Speaking:
         final, usage = first, builder.usage
         if first.broken:
             names = ", ".join(check.name.replace("_", " ") for check in first.broken)
-            yield LLMChunk(reasoning=_MENDING[scene.language].format(names))
+            yield LLMChunk(reasoning=_MENDING[scene.language].format(names, len(first.broken)))
             second, spent = await self._mended(part, proceed, first)
             final = better(first, second) if second is not None else first
             usage = _sum(usage, spent)
