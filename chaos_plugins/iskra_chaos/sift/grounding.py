@@ -1,11 +1,18 @@
 """Which statements of a block stand on a source."""
 
+from collections.abc import Mapping
+
 from iskra_chaos.sift.argument_graph import ArgumentGraph, argument_graph
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.block_text import zone_statements
-from iskra_chaos.sift.markers import Statement, facts_of, main_chain
+from iskra_chaos.sift.block_text import language_of_block, zone_statements
+from iskra_chaos.sift.markers import facts_of, main_chain
 from iskra_chaos.sift.reliability import UNKNOWN, may_hold_facts
+from iskra_metrics.text import Language
 
+_MISSING: Mapping[Language, str] = {
+    "en": "{0} names {1}, which the block does not have",
+    "ru": "{0} ссылается на {1}, чего в блоке нет",
+}
 NO_ORIGIN = 0.30
 """The most that a block without an origin can be relied on: as much as a model alone."""
 
@@ -55,13 +62,11 @@ def unsupported(block: SIFTBlock, graph: ArgumentGraph | None = None) -> list[st
 
 
 def broken_marks(block: SIFTBlock) -> list[str]:
-    """Return what the marks of a block name and the block does not have, in words."""
+    """Return what the marks of a block name and the block does not have, in words of its language."""
+    words = _MISSING[language_of_block(block)]
     facts, steps = facts_of(block), main_chain(block)
     known = {statement.id for statement in (*facts, *steps)}
     sources = set(sources_of(block))
-    problems = [_missing(step, name) for step in steps for name in step.references if name not in known]
-    return problems + [_missing(fact, name) for fact in facts for name in fact.evidence if name not in sources]
-
-
-def _missing(statement: Statement, name: str) -> str:
-    return f"{statement.id} names {name}, which the block does not have"
+    missing = [(step.id, name) for step in steps for name in step.references if name not in known]
+    missing += [(fact.id, name) for fact in facts for name in fact.evidence if name not in sources]
+    return [words.format(statement, name) for statement, name in missing]

@@ -187,7 +187,11 @@ def _with_record(
         return SIFTBlock.model_validate({"id": name, **content, "trace": trace})
     except ValidationError as exc:
         reasons = "; ".join(error["msg"].removeprefix("Value error, ") for error in exc.errors()[:3])
-        raise InjectionBoundError("block_size", f"the block would no longer fit its schema: {reasons}.") from exc
+        raise InjectionBoundError(
+            "block_size",
+            f"the block would no longer fit its schema: {reasons}.",
+            mend="Send a smaller block, or lower the intensity.",
+        ) from exc
 
 
 def _intervention_id(block: SIFTBlock, injection_type: str, seed: int, before_hash: str) -> str:

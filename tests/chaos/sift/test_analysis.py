@@ -114,6 +114,8 @@ def test_marks_that_lead_nowhere_are_told() -> None:
     seen = surface(english_block(inference__logic_chain=["It is slow [f9]"]))
     assert seen.problems == ["s0 names f9, which the block does not have"]
     assert "s0" in seen.unsupported
+    russian = surface(english_block(inference__logic_chain=["Это медленно [f9]"], source__context={"language": "ru"}))
+    assert "s0 ссылается на f9, чего в блоке нет" in russian.problems
 
 
 def test_a_calm_block_is_left_alone() -> None:
