@@ -15,9 +15,9 @@ from pathlib import Path
 
 from iskra_chaos.sift.block import SIFTBlock, read_block
 from iskra_chaos.sift.building import ToolResult, block_from_turn, blocks_from_document
-from iskra_chaos.sift.deep import deep
-from iskra_chaos.sift.injection import inject, revert
-from iskra_chaos.sift.surface import surface
+from iskra_chaos.sift.depths.deep import deep
+from iskra_chaos.sift.depths.surface import surface
+from iskra_chaos.sift.injections.injection import inject, revert
 from iskra_metrics.text import sentences as sentences_of
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.errors import InputTooLargeError

@@ -33,7 +33,7 @@ from iskra_chaos.processes.telling import ChaosEventType
 from iskra_chaos.settings import ChaosSettings
 from iskra_chaos.sift import analysis, trace
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
+from iskra_chaos.sift.injections.result import SIFTChaosInjectionResult
 from iskra_chaos.stabilisers.lease import StabiliserLease
 from iskra_metrics.conversation import Readings
 from iskra_sdk.errors import ConflictError

@@ -16,11 +16,11 @@ from iskra_chaos.processes.session_blocks import SessionBlocks
 from iskra_chaos.sift.analysis import ChaosAnalysisResult, SurfaceAnalysis
 from iskra_chaos.sift.block import SIFTBlock
 from iskra_chaos.sift.building import blocks_from_document
-from iskra_chaos.sift.comprehensive import comprehensive
-from iskra_chaos.sift.deep import deep
-from iskra_chaos.sift.injection import inject, revert
-from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
-from iskra_chaos.sift.surface import surface
+from iskra_chaos.sift.depths.comprehensive import comprehensive
+from iskra_chaos.sift.depths.deep import deep
+from iskra_chaos.sift.depths.surface import surface
+from iskra_chaos.sift.injections.injection import inject, revert
+from iskra_chaos.sift.injections.result import SIFTChaosInjectionResult
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.llm import Caller, LLMRequest
 from iskra_sdk.message import Message

@@ -11,7 +11,7 @@ from iskra_chaos.ethics.operation import InjectionType, OperationType
 from iskra_chaos.parts import ChaosParts
 from iskra_chaos.processes.process import ChaosProcess, ProcessStatus, Transition
 from iskra_chaos.sift.block import SIFTBlock, content_hash
-from iskra_chaos.sift.injection import inject
+from iskra_chaos.sift.injections.injection import inject
 from iskra_sdk.errors import BadInputError, PermissionDeniedError
 from iskra_sdk.principal import Principal
 

@@ -5,10 +5,10 @@ import pytest
 from chaos.sift.sift_blocks import english_block, russian_block
 from iskra_chaos.sift.analysis import ChaosAnalysisResult
 from iskra_chaos.sift.block import SIFTBlock, read_block
-from iskra_chaos.sift.deep import deep
-from iskra_chaos.sift.injection import inject
+from iskra_chaos.sift.depths.deep import deep
+from iskra_chaos.sift.depths.surface import surface
+from iskra_chaos.sift.injections.injection import inject
 from iskra_chaos.sift.markers import main_chain
-from iskra_chaos.sift.surface import surface
 from iskra_metrics.claims import negate
 from iskra_metrics.utterance import Utterance
 

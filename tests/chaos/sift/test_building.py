@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from iskra_chaos.sift.block import content_hash, read_block
 from iskra_chaos.sift.building import ToolResult, block_from_turn, blocks_from_document
-from iskra_chaos.sift.deep import deep
+from iskra_chaos.sift.depths.deep import deep
 from iskra_chaos.sift.grounding import broken_marks
 from iskra_chaos.sift.markers import canaries, facts_of, main_chain, steps_of
 from iskra_metrics.utterance import Utterance

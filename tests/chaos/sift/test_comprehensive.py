@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from chaos.sift.sift_blocks import english_block, russian_block
 from iskra_chaos.sift.analysis import ChaosAnalysisResult, ComprehensiveAnalysis
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.comprehensive import comprehensive
-from iskra_chaos.sift.deep import deep
-from iskra_chaos.sift.injection import inject
-from iskra_chaos.sift.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
-from iskra_chaos.sift.tension import tension_changes
+from iskra_chaos.sift.depths.comprehensive import comprehensive
+from iskra_chaos.sift.depths.deep import deep
+from iskra_chaos.sift.depths.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
+from iskra_chaos.sift.depths.tension import tension_changes
+from iskra_chaos.sift.injections.injection import inject
 from iskra_metrics.claims import negate
 from iskra_sdk.errors import ProviderUnavailableError
 

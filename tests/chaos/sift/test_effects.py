@@ -2,8 +2,8 @@ import pytest
 
 from chaos.sift.sift_blocks import english_block, russian_block
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.effects import effect_in
-from iskra_chaos.sift.injection import inject
+from iskra_chaos.sift.injections.effects import effect_in
+from iskra_chaos.sift.injections.injection import inject
 from iskra_chaos.sift.markers import canaries
 from iskra_chaos.sift.trace import InjectionType
 

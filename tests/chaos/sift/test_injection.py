@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from chaos.sift.sift_blocks import english_block, russian_block, sift_blocks
 from iskra_chaos.sift.block import SIFTBlock, canonical_json, content_hash, content_of, read_block
-from iskra_chaos.sift.injection import active_interventions, inject, revert
-from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
+from iskra_chaos.sift.injections.injection import active_interventions, inject, revert
+from iskra_chaos.sift.injections.patches import apply
+from iskra_chaos.sift.injections.result import SIFTChaosInjectionResult
 from iskra_chaos.sift.markers import canaries, parse, steps_of
-from iskra_chaos.sift.patches import apply
 from iskra_chaos.sift.refusals import InjectionBoundError, OverlappingEditError
 from iskra_chaos.sift.trace import InjectionType
 from iskra_metrics.claims import contradictions

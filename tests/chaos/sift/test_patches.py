@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iskra_chaos.sift.block import canonical_json
-from iskra_chaos.sift.patches import apply, diff, is_below, value_at
+from iskra_chaos.sift.injections.patches import apply, diff, is_below, value_at
 from iskra_sdk.errors import BadInputError
 
 documents = st.dictionaries(

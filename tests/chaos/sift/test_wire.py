@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from iskra_chaos.sift.analysis import ChaosAnalysisResult, Depth, Operation
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.injection_result import SIFTChaosInjectionResult
+from iskra_chaos.sift.injections.result import SIFTChaosInjectionResult
 from iskra_chaos.sift.trace import InjectionType
 
 MODELS: list[type[BaseModel]] = [SIFTBlock, ChaosAnalysisResult, SIFTChaosInjectionResult]
@@ -62,9 +62,9 @@ def test_each_member_is_explained(model: type[BaseModel], mode: Any) -> None:
 
 def test_the_models_are_named_without_what_fills_them() -> None:
     program = (
-        "import sys, iskra_chaos.sift.analysis, iskra_chaos.sift.injection_result\n"
+        "import sys, iskra_chaos.sift.analysis, iskra_chaos.sift.injections.result\n"
         "loaded = [name for name in sys.modules if name.startswith(('iskra_metrics', 'jsonpatch'))]\n"
-        "print(loaded, 'iskra_chaos.sift.deep' in sys.modules)"
+        "print(loaded, 'iskra_chaos.sift.depths.deep' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[] False"

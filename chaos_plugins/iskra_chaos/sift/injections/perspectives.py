@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from iskra_chaos.sift.grounding import graph_of, supported_facts
+from iskra_chaos.sift.injections.material import Claim, Material
 from iskra_chaos.sift.markers import main_chain, tagged, with_references
-from iskra_chaos.sift.material import Claim, Material
 from iskra_metrics.claims import hedge_rate, negate
 
 LONGEST_BRANCH = 6

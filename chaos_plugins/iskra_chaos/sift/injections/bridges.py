@@ -2,9 +2,9 @@
 
 from itertools import combinations
 
+from iskra_chaos.sift.injections.material import Claim, Material
 from iskra_chaos.sift.likeness import jaccard, stem_set
 from iskra_chaos.sift.markers import parse, tagged, with_references
-from iskra_chaos.sift.material import Claim, Material
 
 _MOST_CLAIMS = 60  # that are compared pair by pair
 

@@ -2,8 +2,8 @@
 
 import re
 
+from iskra_chaos.sift.injections.material import Claim, Material
 from iskra_chaos.sift.markers import parse, tagged, with_references
-from iskra_chaos.sift.material import Claim, Material
 from iskra_metrics.claims import contradictions, negate
 
 EDGE_CASE = 0.4

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from iskra_chaos.sift.block import content_of
-from iskra_chaos.sift.bridges import bridge, distant_claims
-from iskra_chaos.sift.doubts import doubted, lowered, widened, zone
 from iskra_chaos.sift.drafting import STEP_LOSS
 from iskra_chaos.sift.grounding import graph_of
+from iskra_chaos.sift.injections.bridges import bridge, distant_claims
+from iskra_chaos.sift.injections.doubts import doubted, lowered, widened, zone
+from iskra_chaos.sift.injections.material import Claim, Material
+from iskra_chaos.sift.injections.paradoxes import paradox_seed, seeded_claims
+from iskra_chaos.sift.injections.perspectives import branch, lenses
 from iskra_chaos.sift.markers import parse, steps_of, tagged
-from iskra_chaos.sift.material import Claim, Material
-from iskra_chaos.sift.paradoxes import paradox_seed, seeded_claims
-from iskra_chaos.sift.perspectives import branch, lenses
 from iskra_chaos.sift.refusals import InjectionBoundError
 from iskra_chaos.sift.sensitivity import SENSITIVE
 from iskra_chaos.sift.trace import InjectionType

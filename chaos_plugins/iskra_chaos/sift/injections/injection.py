@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from iskra_chaos.sift.block import SIFTBlock, content_hash, content_of
 from iskra_chaos.sift.block_text import language_of_block
 from iskra_chaos.sift.canonical_json import canonical_json
-from iskra_chaos.sift.material import material_of
-from iskra_chaos.sift.patches import apply, diff, is_below, value_at
+from iskra_chaos.sift.injections.material import material_of
+from iskra_chaos.sift.injections.patches import apply, diff, is_below, value_at
+from iskra_chaos.sift.injections.transformations import PATHS, VERIFY, transformed
 from iskra_chaos.sift.refusals import InjectionBoundError, OverlappingEditError
 from iskra_chaos.sift.trace import ChaosIntervention, InjectionType, PatchStep, ProcessingRecord
-from iskra_chaos.sift.transformations import PATHS, VERIFY, transformed
 from iskra_sdk.errors import BadInputError, NotFoundError
 
 LEAST, MOST = 0.1, 1.0

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from iskra_chaos.sift.analysis import BlockCounts, MetricReading, SurfaceAnalysis
 from iskra_chaos.sift.block import SIFTBlock, content_hash
 from iskra_chaos.sift.block_text import language_of_block, text_of, zone_statements
+from iskra_chaos.sift.depths.recommendation import band_of, recommend
 from iskra_chaos.sift.grounding import broken_marks, reliability_of, sources_of
 from iskra_chaos.sift.markers import facts_of, main_chain
 from iskra_chaos.sift.potential import chaos_potential
-from iskra_chaos.sift.recommendation import band_of, recommend
 from iskra_metrics.claims import hedge_rate
 from iskra_metrics.utterance import Utterance
 

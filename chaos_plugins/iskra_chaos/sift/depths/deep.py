@@ -20,11 +20,11 @@ from iskra_chaos.sift.attribution import claimed
 from iskra_chaos.sift.block import SIFTBlock, canonical_json
 from iskra_chaos.sift.block_text import statements_of, text_of
 from iskra_chaos.sift.concepts import distant_pairs
+from iskra_chaos.sift.depths.surface import surface
+from iskra_chaos.sift.depths.voice_choice import choose_voice
 from iskra_chaos.sift.grounding import graph_of, supported_facts
 from iskra_chaos.sift.likeness import is_same, stem_set
 from iskra_chaos.sift.markers import Statement, facts_of
-from iskra_chaos.sift.surface import surface
-from iskra_chaos.sift.voice_choice import choose_voice
 from iskra_metrics.claims import contradictions
 from iskra_metrics.text import cosine, stems
 from iskra_metrics.utterance import Utterance

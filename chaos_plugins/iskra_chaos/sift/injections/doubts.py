@@ -4,7 +4,7 @@ import math
 
 from pydantic import JsonValue
 
-from iskra_chaos.sift.material import Claim, Material
+from iskra_chaos.sift.injections.material import Claim, Material
 
 MOST_ZONES = 5
 """Facts that one injection doubts."""

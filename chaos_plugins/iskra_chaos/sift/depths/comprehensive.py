@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from iskra_chaos.sift.analysis import AnswerSpread, ComprehensiveAnalysis, CounterfactualFlips, DeepAnalysis
 from iskra_chaos.sift.block import SIFTBlock
-from iskra_chaos.sift.deep import deep
-from iskra_chaos.sift.ethics_precheck import ethics_precheck
-from iskra_chaos.sift.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
-from iskra_chaos.sift.questions import asked_ids, conclusion_prompt, paraphrases
-from iskra_chaos.sift.tension import tension_changes
+from iskra_chaos.sift.depths.deep import deep
+from iskra_chaos.sift.depths.ethics_precheck import ethics_precheck
+from iskra_chaos.sift.depths.meaning import clusters, kernel_entropy, same_meaning, semantic_entropy
+from iskra_chaos.sift.depths.questions import asked_ids, conclusion_prompt, paraphrases
+from iskra_chaos.sift.depths.tension import tension_changes
 from iskra_metrics.drift import drift
 from iskra_metrics.utterance import Utterance
 from iskra_sdk.errors import IskraError
