@@ -46,12 +46,12 @@ async def lifespan(context: PluginContext) -> AsyncIterator[None]:
 
     parts = await asyncio.to_thread(_parts_of, context)  # its modules are heavy: none of them is imported before
 
-    from iskra_chaos.processes.session_facts import SessionFacts
+    from iskra_chaos.processes.verified_facts import FactsFromTools
     from iskra_chaos.watching import start
     from iskra_metrics.service import ServiceHealth, VerifiedFacts
 
     # A Protocol names the service; mypy takes concrete classes only there.
-    context.provide(VerifiedFacts, SessionFacts(parts.measuring))  # type: ignore[type-abstract]
+    context.provide(VerifiedFacts, FactsFromTools(parts.measuring))  # type: ignore[type-abstract]
     context.provide(ServiceHealth, parts.health)  # type: ignore[type-abstract]
     await start(parts)
     try:

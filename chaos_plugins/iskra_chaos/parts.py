@@ -13,8 +13,7 @@ from iskra_chaos.balance.service_health import ServiceHealth
 from iskra_chaos.balancing import Balancing
 from iskra_chaos.ethics import Clearances, Rules, packaged_rules
 from iskra_chaos.faults.board import FaultBoard
-from iskra_chaos.faults.scope import Environment
-from iskra_chaos.faults.scope import SessionFacts as FaultFacts
+from iskra_chaos.faults.scope import Environment, SessionTraits
 from iskra_chaos.overview import Overview
 from iskra_chaos.processes.admission import Admission
 from iskra_chaos.processes.blocking import Blocking
@@ -67,7 +66,7 @@ class ChaosParts:
         self.board = FaultBoard(
             context.clock,
             start=lambda job: context.tasks.start(job, name="fault"),
-            facts=FaultFacts(self._is_sensitive, self._is_sandbox, self._labels),
+            traits=SessionTraits(self._is_sensitive, self._is_sandbox, self._labels),
             environment=Environment(self.settings.environment),
             on_change=self._changed,
         )

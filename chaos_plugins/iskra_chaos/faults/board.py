@@ -9,7 +9,7 @@ from iskra_chaos.faults.bus import Lanes, Start
 from iskra_chaos.faults.fault import Fault
 from iskra_chaos.faults.lease import Lease
 from iskra_chaos.faults.models import FaultSpec
-from iskra_chaos.faults.scope import BlastRadius, Environment, SessionFacts, largest_share
+from iskra_chaos.faults.scope import BlastRadius, Environment, SessionTraits, largest_share
 from iskra_sdk.clock import Clock
 from iskra_sdk.errors import BadInputError, ConflictError, NotFoundError, PermissionDeniedError
 from iskra_sdk.interceptor import Interceptor, Point
@@ -32,7 +32,7 @@ class FaultBoard:
     Args:
         clock: Measures leases and waits.
         start: Runs a job in a task that ends with the plugin, as ``PluginContext.tasks.start`` does.
-        facts: Answers what faults ask about sessions.
+        traits: Answers what faults ask about sessions.
         environment: Bounds the share of sessions that faults may reach.
         on_change: Called when :meth:`interceptors` would return something else than before.
     """
@@ -42,13 +42,13 @@ class FaultBoard:
         clock: Clock,
         *,
         start: Start,
-        facts: SessionFacts | None = None,
+        traits: SessionTraits | None = None,
         environment: Environment = Environment.PRODUCTION,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._start = start
-        self._facts = facts or SessionFacts()
+        self._traits = traits or SessionTraits()
         self._environment = environment
         self._on_change = on_change
         self._faults: dict[str, Fault] = {}
@@ -139,7 +139,7 @@ class FaultBoard:
             strategy=spec.strategy,
             seed=spec.seed,
             lease=Lease(self._clock, spec.ttl),
-            radius=BlastRadius(scope, self._facts, spec.seed, min(scope.share, cap), kind.needs_sandbox),
+            radius=BlastRadius(scope, self._traits, spec.seed, min(scope.share, cap), kind.needs_sandbox),
             experiment=experiment,
             owner=owner,
         )

@@ -39,7 +39,7 @@ def is_in_share(seed: int, session: str, share: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionTraits:
     """What a fault asks about a session before it touches it. Asked at each call, so a session may change.
 
     The session ``""`` stands for calls that belong to none, or to one that cannot be told: reads of the store outside
@@ -84,7 +84,7 @@ class BlastRadius:
     """
 
     scope: Scope
-    facts: SessionFacts
+    traits: SessionTraits
     seed: int
     share: float
     needs_sandbox: bool = False
@@ -98,11 +98,11 @@ class BlastRadius:
             labels: Of its request; they count beside those of the session.
         """
         scope = self.scope
-        if (scope.sessions and session not in scope.sessions) or _asked(self.facts.is_sensitive, session, True):
+        if (scope.sessions and session not in scope.sessions) or _asked(self.traits.is_sensitive, session, True):
             return False
-        if scope.label and scope.label not in labels and not _is_labelled(self.facts, session, scope.label):
+        if scope.label and scope.label not in labels and not _is_labelled(self.traits, session, scope.label):
             return False
-        if self.needs_sandbox and not _asked(self.facts.is_sandbox, session, False):
+        if self.needs_sandbox and not _asked(self.traits.is_sandbox, session, False):
             return False
         if self.share >= 1.0:
             return True
@@ -110,7 +110,7 @@ class BlastRadius:
             return uniform(self.seed, "share of calls", passing) < self.share
         if is_in_share(self.seed, session, self.share):
             return True
-        return session in scope.sessions and _asked(self.facts.is_sandbox, session, False)
+        return session in scope.sessions and _asked(self.traits.is_sandbox, session, False)
 
 
 def _asked(question: Callable[[str], bool], session: str, if_it_fails: bool) -> bool:
@@ -121,9 +121,9 @@ def _asked(question: Callable[[str], bool], session: str, if_it_fails: bool) -> 
         return if_it_fails
 
 
-def _is_labelled(facts: SessionFacts, session: str, label: str) -> bool:
+def _is_labelled(traits: SessionTraits, session: str, label: str) -> bool:
     try:
-        return label in facts.labels(session)
+        return label in traits.labels(session)
     except Exception:
         logger.exception("asking for the labels of a session failed", extra={"session_id": session})
         return False

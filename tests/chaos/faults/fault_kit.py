@@ -14,7 +14,7 @@ from iskra.settings import AliasSettings, ApprovalSettings, LLMSettings, PluginS
 from iskra_chaos.faults.board import FaultBoard
 from iskra_chaos.faults.fault import Fault
 from iskra_chaos.faults.models import FaultSpec
-from iskra_chaos.faults.scope import Environment, SessionFacts
+from iskra_chaos.faults.scope import Environment, SessionTraits
 from iskra_sdk.approval import Verdict
 from iskra_sdk.clock import Clock
 from iskra_sdk.event import Event
@@ -61,8 +61,8 @@ class Parts:
         self.is_open.set()
 
     @property
-    def facts(self) -> SessionFacts:
-        return SessionFacts(
+    def traits(self) -> SessionTraits:
+        return SessionTraits(
             is_sensitive=self.sensitive.__contains__,
             is_sandbox=self.sandbox.__contains__,
             labels=lambda session: {"opted in"} if session.endswith("opted") else (),

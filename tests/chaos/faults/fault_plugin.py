@@ -104,7 +104,7 @@ def register_interceptors(context: PluginContext) -> Iterable[Interceptor]:
         parts.board = FaultBoard(
             parts.clock,
             start=context.tasks.start,
-            facts=parts.facts,
+            traits=parts.traits,
             environment=parts.environment,
             on_change=lambda: context.tasks.start(context.refresh),
         )

@@ -14,7 +14,7 @@ from iskra_chaos.faults.attribution import remember_call
 from iskra_chaos.faults.board import FaultBoard
 from iskra_chaos.faults.fault import Fault
 from iskra_chaos.faults.models import FaultSpec
-from iskra_chaos.faults.scope import Environment, SessionFacts
+from iskra_chaos.faults.scope import Environment, SessionTraits
 from iskra_chaos.faults.vocabulary import VOCABULARY
 from iskra_sdk.errors import StoreUnavailableError, ToolTimeoutError
 from iskra_sdk.event import Event
@@ -68,7 +68,7 @@ class Bench:
         self.board = FaultBoard(
             self.clock,
             start=lambda job: self.jobs.add(asyncio.create_task(job())),
-            facts=SessionFacts(is_sandbox=lambda _session: True),
+            traits=SessionTraits(is_sandbox=lambda _session: True),
             environment=Environment.TEST,
         )
 

@@ -12,7 +12,7 @@ from chaos.faults.fault_kit import FaultKit
 from iskra_chaos.faults.fault import Fault, Passage
 from iskra_chaos.faults.firing import Burst, FailFirst, Intermittent, Nth, Strategy
 from iskra_chaos.faults.lease import Lease
-from iskra_chaos.faults.scope import BlastRadius, Scope, SessionFacts
+from iskra_chaos.faults.scope import BlastRadius, Scope, SessionTraits
 from iskra_chaos.faults.vocabulary import fault_kind
 from iskra_sdk.errors import ProviderUnavailableError
 from iskra_sdk.interceptor import Point
@@ -31,7 +31,7 @@ def a_fault(strategy: Strategy, seed: int) -> Fault:
         strategy=strategy,
         seed=seed,
         lease=Lease(ManualClock(), 10.0),
-        radius=BlastRadius(Scope(), SessionFacts(), seed, 1.0),
+        radius=BlastRadius(Scope(), SessionTraits(), seed, 1.0),
         experiment="e",
     )
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.faults.fault_kit import FaultKit, counters
-from iskra_chaos.faults.scope import BlastRadius, Environment, Scope, SessionFacts, is_in_share, largest_share
+from iskra_chaos.faults.scope import BlastRadius, Environment, Scope, SessionTraits, is_in_share, largest_share
 from iskra_sdk.interceptor import Point
 
 SEEDS = st.integers(0, 2**63 - 1)
@@ -39,8 +39,8 @@ def test_a_share_is_as_large_as_it_says() -> None:
 @given(SEEDS, st.text(min_size=1, max_size=20), st.integers(0, 100), st.booleans())
 def test_sensitive_sessions_are_never_reached(seed: int, session: str, passing: int, is_named: bool) -> None:
     scope = Scope(frozenset({session}) if is_named else frozenset())
-    facts = SessionFacts(is_sensitive=lambda _session: True, is_sandbox=lambda _session: True)
-    assert not BlastRadius(scope, facts, seed, 1.0).reaches(session, passing)
+    traits = SessionTraits(is_sensitive=lambda _session: True, is_sandbox=lambda _session: True)
+    assert not BlastRadius(scope, traits, seed, 1.0).reaches(session, passing)
 
 
 def failing(_session: str) -> bool:
@@ -48,27 +48,27 @@ def failing(_session: str) -> bool:
 
 
 def test_a_question_that_cannot_be_answered_spares_the_session(caplog: pytest.LogCaptureFixture) -> None:
-    assert not BlastRadius(Scope(), SessionFacts(is_sensitive=failing), 0, 1.0).reaches("s", 0)
-    assert not BlastRadius(Scope(), SessionFacts(is_sandbox=failing), 0, 1.0, needs_sandbox=True).reaches("s", 0)
-    labelled = SessionFacts(labels=lambda session: [str(failing(session))])
+    assert not BlastRadius(Scope(), SessionTraits(is_sensitive=failing), 0, 1.0).reaches("s", 0)
+    assert not BlastRadius(Scope(), SessionTraits(is_sandbox=failing), 0, 1.0, needs_sandbox=True).reaches("s", 0)
+    labelled = SessionTraits(labels=lambda session: [str(failing(session))])
     assert not BlastRadius(Scope(label="x"), labelled, 0, 1.0).reaches("s", 0)
     assert len(caplog.records) == 3
 
 
 def test_a_named_sandbox_is_reached_whatever_the_share() -> None:
     names = frozenset(f"session {number}" for number in range(200))
-    facts = SessionFacts(is_sandbox=lambda session: session == "session 7")
-    radius = BlastRadius(Scope(names), facts, 1, 0.0)
+    traits = SessionTraits(is_sandbox=lambda session: session == "session 7")
+    radius = BlastRadius(Scope(names), traits, 1, 0.0)
     assert [name for name in sorted(names) if radius.reaches(name, 0)] == ["session 7"]
-    assert not BlastRadius(Scope(), facts, 1, 0.0).reaches("session 7", 0)
+    assert not BlastRadius(Scope(), traits, 1, 0.0).reaches("session 7", 0)
 
 
 def test_calls_of_no_session_are_shared_out_one_by_one() -> None:
-    radius = BlastRadius(Scope(), SessionFacts(), 1, 0.3)
+    radius = BlastRadius(Scope(), SessionTraits(), 1, 0.3)
     reached = [radius.reaches("", passing) for passing in range(2000)]
     assert abs(sum(reached) - 600) < 5 * (2000 * 0.3 * 0.7) ** 0.5
     assert reached == [radius.reaches("", passing) for passing in range(2000)]
-    assert not BlastRadius(Scope(frozenset({"s"})), SessionFacts(), 1, 1.0).reaches("", 0)
+    assert not BlastRadius(Scope(frozenset({"s"})), SessionTraits(), 1, 1.0).reaches("", 0)
 
 
 async def test_only_sessions_in_scope_are_counted(kit: FaultKit) -> None:

@@ -1,24 +1,25 @@
 """From intensity to faults, and what the wire accepts."""
 
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.faults.bus import ORDERS
 from iskra_chaos.faults.gate import INJECTORS
-from iskra_chaos.faults.intensity import _COMBINED, Operation, combinations_of, faults_of
 from iskra_chaos.faults.models import FaultRequest, FaultSpec
 from iskra_chaos.faults.parameters import Parameters
+from iskra_chaos.faults.resilience_form import _COMBINED, combinations_of, faults_of
 from iskra_chaos.faults.vocabulary import VOCABULARY, Family
 from iskra_sdk.interceptor import Point
 
 INTENSITIES = st.floats(0.1, 1.0)
 SEEDS = st.integers(0, 2**32)
-SINGLE = [operation for operation in Operation if operation is not Operation.EMERGENT_STIMULATION]
+SINGLE = [operation for operation in get_args(OperationType) if operation != "emergent_stimulation"]
 
 
 def kind_of(fault: FaultSpec) -> Any:
@@ -26,23 +27,23 @@ def kind_of(fault: FaultSpec) -> Any:
 
 
 @given(st.sampled_from(SINGLE), INTENSITIES, SEEDS)
-def test_every_operation_gives_valid_faults_of_its_own_family(operation: Operation, i: float, seed: int) -> None:
+def test_every_operation_gives_valid_faults_of_its_own_family(operation: OperationType, i: float, seed: int) -> None:
     faults = faults_of(operation, i, seed=seed, experiment="e")
     assert faults
     assert faults == faults_of(operation, i, seed=seed, experiment="e")
     families = {
-        Operation.MICRO_DISTURBANCE: {Family.LATENCY},
-        Operation.PATTERN_BREAK: {Family.CRASH, Family.OMISSION, Family.SHAPE},
-        Operation.PARADOX_GENERATION: {Family.VALUE},
-        Operation.FIRE_RESET: {Family.CRASH, Family.OMISSION},
-        Operation.QUANTUM_FLUX: {Family.ORDER, Family.TIME},
+        "micro_disturbance": {Family.LATENCY},
+        "pattern_break": {Family.CRASH, Family.OMISSION, Family.SHAPE},
+        "paradox_generation": {Family.VALUE},
+        "fire_reset": {Family.CRASH, Family.OMISSION},
+        "quantum_flux": {Family.ORDER, Family.TIME},
     }[operation]
     assert {kind_of(fault).family for fault in faults} <= families
 
 
 @given(INTENSITIES, st.floats(0.1, 60.0), st.sampled_from([Point.LLM_REQUEST, Point.STORE_READ, Point.BUS_DELIVER]))
 def test_a_delay_leaves_half_of_the_deadline(i: float, deadline: float, point: Point) -> None:
-    faults = faults_of(Operation.MICRO_DISTURBANCE, i, point=point, deadline=deadline)
+    faults = faults_of("micro_disturbance", i, point=point, deadline=deadline)
     assert {fault.point for fault in faults} == {point}, "one point at a time"
     limit = (deadline / 2 if i < 0.7 else deadline) * 1000
     for fault in faults:
@@ -57,12 +58,12 @@ def test_a_delay_leaves_half_of_the_deadline(i: float, deadline: float, point: P
     ("i", "name"), [(0.1, "single"), (0.3, "burst"), (0.6, "intermittent"), (0.75, "persistent"), (1.0, "persistent")]
 )
 def test_failures_come_more_often_as_the_intensity_grows(i: float, name: str) -> None:
-    [fault] = faults_of(Operation.PATTERN_BREAK, i)
+    [fault] = faults_of("pattern_break", i)
     assert fault.strategy.name == name
 
 
 def test_truncation_grows_with_the_intensity() -> None:
-    cut = [fault for seed in range(200) for fault in faults_of(Operation.PATTERN_BREAK, 1.0, seed=seed)]
+    cut = [fault for seed in range(200) for fault in faults_of("pattern_break", 1.0, seed=seed)]
     kept = [fault.parameters["keep"] for fault in cut if fault.kind == "truncated"]
     assert kept == [pytest.approx(0.3)] * len(kept)
     assert kept
@@ -71,7 +72,7 @@ def test_truncation_grows_with_the_intensity() -> None:
 
 @given(INTENSITIES, SEEDS)
 def test_lies_are_for_sandboxes_and_bounded(i: float, seed: int) -> None:
-    [fault] = faults_of(Operation.PARADOX_GENERATION, i, seed=seed)
+    [fault] = faults_of("paradox_generation", i, seed=seed)
     assert kind_of(fault).needs_sandbox
     assert kind_of(fault).reads_only
     assert fault.strategy.probability == 0.3
@@ -79,7 +80,7 @@ def test_lies_are_for_sandboxes_and_bounded(i: float, seed: int) -> None:
 
 @given(INTENSITIES, SEEDS)
 def test_order_and_time_are_bounded(i: float, seed: int) -> None:
-    *events, skew = faults_of(Operation.QUANTUM_FLUX, i, seed=seed)
+    *events, skew = faults_of("quantum_flux", i, seed=seed)
     assert abs(skew.parameters["seconds"]) <= 120 * i
     assert skew.intensity is None
     assert {fault.kind: fault.strategy.probability for fault in events} == {
@@ -111,18 +112,18 @@ def test_combinations_cover_every_pair(i: float, seed: int) -> None:
 @pytest.mark.parametrize("i", [0.0, 0.09, 1.01, float("nan")])
 def test_an_intensity_out_of_range_is_refused(i: float) -> None:
     with pytest.raises(ValueError, match="an intensity is in"):
-        faults_of(Operation.FIRE_RESET, i)
+        faults_of("fire_reset", i)
     with pytest.raises(ValueError, match="an intensity is in"):
         combinations_of(i)
 
 
 def test_a_point_without_anything_to_offer_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be slowed down"):
-        faults_of(Operation.MICRO_DISTURBANCE, 0.5, point=Point.CLOCK)
+        faults_of("micro_disturbance", 0.5, point=Point.CLOCK)
     with pytest.raises(ValueError, match="nothing that breaks"):
-        faults_of(Operation.PATTERN_BREAK, 0.5, point=Point.BUS_DELIVER)
+        faults_of("pattern_break", 0.5, point=Point.BUS_DELIVER)
     with pytest.raises(ValueError, match="combinations_of"):
-        faults_of(Operation.EMERGENT_STIMULATION, 0.5)
+        faults_of("emergent_stimulation", 0.5)
 
 
 @given(st.sampled_from(sorted({kind.parameters for kinds in VOCABULARY.values() for kind in kinds.values()}, key=str)))

@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.processes.stage import stage
-from iskra_chaos.processes.session_facts import verified_in
+from iskra_chaos.processes.verified_facts import verified_in
 from iskra_metrics.service import VerifiedFacts
 from iskra_sdk.errors import SessionNotFoundError
 from iskra_sdk.message import Message

@@ -14,8 +14,8 @@ _TURNS = 20
 """Latest turns whose blocks are made."""
 
 
-class SessionFacts:
-    """Offers what tools' results verified in a session; see ``iskra_metrics.service.VerifiedFacts``."""
+class FactsFromTools:
+    """Offers what results of tools verified in a session; see ``iskra_metrics.service.VerifiedFacts``."""
 
     def __init__(self, measuring: Measuring) -> None:
         self._measuring = measuring

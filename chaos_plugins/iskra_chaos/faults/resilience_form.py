@@ -1,4 +1,4 @@
-"""From the intensity of an operation to the faults of its resilience form, within its hard limits.
+"""The resilience form of an operation: its faults, by its intensity and within its hard limits.
 
 Killing a worker, restarting a plugin and multiplying the load are no faults of a point; whoever runs the operation
 does that from outside.
@@ -6,32 +6,21 @@ does that from outside.
 
 import math
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from itertools import combinations as pairs_of
 from typing import Any
 
+from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.faults.firing import Burst, FailFirst, Intermittent, Persistent, Single, Strategy, uniform
 from iskra_chaos.faults.models import FaultSpec
 from iskra_chaos.faults.vocabulary import VOCABULARY, Family
 from iskra_sdk.interceptor import Point
-
-
-class Operation(StrEnum):
-    """The six operations."""
-
-    MICRO_DISTURBANCE = "micro_disturbance"
-    PATTERN_BREAK = "pattern_break"
-    PARADOX_GENERATION = "paradox_generation"
-    FIRE_RESET = "fire_reset"
-    QUANTUM_FLUX = "quantum_flux"
-    EMERGENT_STIMULATION = "emergent_stimulation"
-
 
 _CAREFUL = 0.7
 """Below this intensity no delay may use up more than half of a call's deadline."""
 _SPREAD = 0.5
 """σ of a lognormal delay: one call in forty takes more than 2.7 times the median."""
 _HIGHEST_SKEW = 120.0
+"""Seconds by which the wall clock is off at most, either way."""
 _BREAKS = frozenset({Family.CRASH, Family.OMISSION, Family.SHAPE})
 _DELAYS = {
     Point.STORE_READ: "slow",
@@ -51,7 +40,7 @@ _Factor = tuple[Point, str]
 
 
 def faults_of(
-    operation: Operation,
+    operation: OperationType,
     intensity: float,
     *,
     seed: int = 0,
@@ -79,15 +68,15 @@ def faults_of(
     given = {"seed": seed, "experiment": experiment, "ttl": ttl, "intensity": intensity}
     found: list[dict[str, Any]]
     match operation:
-        case Operation.MICRO_DISTURBANCE:
+        case "micro_disturbance":
             found = _micro_disturbance(intensity, point or Point.LLM_STREAM, deadline)
-        case Operation.PATTERN_BREAK:
+        case "pattern_break":
             found = _pattern_break(intensity, point or Point.LLM_STREAM, seed)
-        case Operation.PARADOX_GENERATION:
+        case "paradox_generation":
             found = _paradox(intensity, seed)
-        case Operation.FIRE_RESET:
+        case "fire_reset":
             found = _fire_reset(intensity)
-        case Operation.QUANTUM_FLUX:
+        case "quantum_flux":
             found = _quantum_flux(intensity, seed)
         case _:
             raise ValueError("emergent_stimulation is a series of combinations; ask combinations_of() for them")
