@@ -12,7 +12,7 @@ from iskra_chaos.processes.admission import MINOR, Admission
 from iskra_chaos.processes.measuring import Measuring
 from iskra_chaos.sift.block import SIFTBlock, content_hash
 from iskra_chaos.sift.block_text import language_of_block, statements_of, text_of
-from iskra_chaos.sift.injection import inject
+from iskra_chaos.sift.injections.injection import inject
 from iskra_chaos.sift.refusals import InjectionBoundError
 from iskra_chaos.sift.sensitivity import sensitive_topics
 from iskra_metrics.distress import in_crisis

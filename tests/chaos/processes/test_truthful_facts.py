@@ -9,7 +9,7 @@ from iskra_chaos.ethics import EthicsRefusedError
 from iskra_chaos.ethics.operation import InjectionType
 from iskra_chaos.faults.models import FaultRequest
 from iskra_chaos.processes.admission import topics_of
-from iskra_chaos.sift.injection import inject
+from iskra_chaos.sift.injections.injection import inject
 from iskra_sdk.interceptor import Point
 from iskra_sdk.principal import Principal
 from iskra_sdk.tool import Tool, tool
