@@ -24,11 +24,15 @@ class CircuitBreaker:
     but ``on_change`` and knows time only from the clock.
 
     Every call asks for a permit first and hands it back with exactly one of :meth:`record_success`,
-    :meth:`record_failure` and :meth:`release`. What a call from before the last change of state reports is ignored,
-    so a late failure cannot open a circuit that has just closed.
+    :meth:`record_failure`, :meth:`record_cut` and :meth:`release`. What a call from before the last change of state
+    reports is ignored, so a late failure cannot open a circuit that has just closed.
+
+    A call that streams its answer says when that has begun (:meth:`record_first_token`): answers take long and failures
+    do not, so many calls at once would otherwise see a row of failures at a target that answers nearly all of them.
 
     Args:
-        failure_threshold: Consecutive failures that open the circuit.
+        failure_threshold: Consecutive failures before the answer, or consecutive cuts of answers that had begun, that
+            open the circuit.
         recovery_timeout: Seconds an open circuit waits before its first probe.
         success_threshold: Successful probes in a row that close it.
         clock: Its monotonic time counts, so the wall clock may jump.
@@ -37,6 +41,7 @@ class CircuitBreaker:
 
     __slots__ = (
         "_clock",
+        "_cuts",
         "_epoch",
         "_failure_threshold",
         "_failures",
@@ -65,6 +70,7 @@ class CircuitBreaker:
         self._state = CircuitState.CLOSED
         self._epoch = 0
         self._failures = 0
+        self._cuts = 0
         self._successes = 0
         self._is_probing = False
         self._opened_at = 0.0
@@ -86,7 +92,7 @@ class CircuitBreaker:
     @property
     def is_idle(self) -> bool:
         """Whether it holds nothing worth keeping: closed, and the last call did not fail."""
-        return self._state is CircuitState.CLOSED and self._failures == 0
+        return self._state is CircuitState.CLOSED and self._failures == 0 and self._cuts == 0
 
     def acquire(self) -> int | None:
         """Return a permit for one call, or ``None`` when the call must not be made."""
@@ -105,12 +111,17 @@ class CircuitBreaker:
         """The call worked."""
         if permit != self._epoch:
             return
-        self._failures = 0
+        self._failures = self._cuts = 0
         if self._state is CircuitState.HALF_OPEN:
             self._is_probing = False
             self._successes += 1
             if self._successes >= self._success_threshold:
                 self._change(CircuitState.CLOSED)
+
+    def record_first_token(self, permit: int) -> None:
+        """The answer has begun to come: whatever failed before it, the target is not down."""
+        if permit == self._epoch:
+            self._failures = 0
 
     def record_failure(self, permit: int) -> None:
         """The call failed through the target's fault."""
@@ -118,6 +129,14 @@ class CircuitBreaker:
             return
         self._failures += 1
         if self._state is CircuitState.HALF_OPEN or self._failures >= self._failure_threshold:
+            self._change(CircuitState.OPEN)
+
+    def record_cut(self, permit: int) -> None:
+        """The answer broke off, through the target's fault, after it had begun; only whole answers end such a row."""
+        if permit != self._epoch:
+            return
+        self._cuts += 1
+        if self._state is CircuitState.HALF_OPEN or self._cuts >= self._failure_threshold:
             self._change(CircuitState.OPEN)
 
     def release(self, permit: int) -> None:
@@ -128,7 +147,7 @@ class CircuitBreaker:
     def _change(self, state: CircuitState) -> None:
         self._state = state
         self._epoch += 1
-        self._failures = self._successes = 0
+        self._failures = self._cuts = self._successes = 0
         self._is_probing = False
         if state is CircuitState.OPEN:
             self._opened_at = self._clock.monotonic()

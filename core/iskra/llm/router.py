@@ -216,7 +216,7 @@ class LLMRouter:
             is_over = True
             if not pump.is_finished:
                 if _is_targets_fault(error):
-                    settle = target.breaker.record_failure
+                    settle = target.breaker.record_cut
                 raise StreamInterruptedError(
                     f"The answer of {name} broke off: {error.message}",
                     mend="What was received is incomplete; send the message again.",
@@ -371,6 +371,7 @@ class LLMRouter:
                 raise
             raise error from exc
         if not pump.is_finished:
+            target.breaker.record_first_token(permit)
             pump.limit("gap", self._settings.gap_timeout)
         return _OpenStream(target, permit, name, held_back, pump)
 

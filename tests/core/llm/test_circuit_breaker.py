@@ -37,6 +37,34 @@ def test_five_failures_in_a_row_open_the_circuit() -> None:
     assert changes == [CircuitState.OPEN]
 
 
+def begin(breaker: CircuitBreaker) -> int:
+    permit = breaker.acquire()
+    assert permit is not None
+    breaker.record_first_token(permit)
+    return permit
+
+
+def test_a_target_that_begins_to_answer_others_is_not_down() -> None:
+    breaker = make(ManualClock())
+    for _ in range(10):
+        fail(breaker, 4)
+        begin(breaker)
+    fail(breaker, 5)
+    assert breaker.state is CircuitState.OPEN
+
+
+def test_five_cuts_in_a_row_open_the_circuit_although_each_answer_began() -> None:
+    breaker = make(ManualClock())
+    for _ in range(4):
+        breaker.record_cut(begin(breaker))
+    breaker.record_success(begin(breaker))
+    overlapping = [begin(breaker) for _ in range(5)]
+    for permit in overlapping:
+        assert breaker.acquire() is not None
+        breaker.record_cut(permit)
+    assert breaker.state is CircuitState.OPEN
+
+
 def test_three_probes_one_at_a_time_close_it() -> None:
     clock = ManualClock()
     changes: list[CircuitState] = []
@@ -112,7 +140,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         self.breaker = CircuitBreaker(3, 10.0, 2, self.clock, on_change=self.seen.append)
         self.state = "closed"
         self.era = 0  # counts the changes of state; a call belongs to the era it began in
-        self.failures = self.successes = 0
+        self.failures = self.cuts = self.successes = 0
         self.opened_at = 0.0
         self.probe_is_out = False
         self.expected_changes: list[str] = []
@@ -120,7 +148,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
     def change(self, state: str) -> None:
         self.state = state
         self.era += 1
-        self.failures = self.successes = 0
+        self.failures = self.cuts = self.successes = 0
         self.probe_is_out = False
         self.opened_at = self.clock.monotonic()
         self.expected_changes.append(state)
@@ -147,7 +175,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         self.breaker.record_success(permit[0])
         if permit[1] != self.era:
             return
-        self.failures = 0
+        self.failures = self.cuts = 0
         if self.state == "half_open":
             self.probe_is_out = False
             self.successes += 1
@@ -163,6 +191,21 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         if self.state == "half_open" or self.failures == 3:
             self.change("open")
 
+    @rule(permit=permits)
+    def begin(self, permit: tuple[int, int]) -> None:
+        self.breaker.record_first_token(permit[0])
+        if permit[1] == self.era:
+            self.failures = 0
+
+    @rule(permit=consumes(permits))
+    def cut(self, permit: tuple[int, int]) -> None:
+        self.breaker.record_cut(permit[0])
+        if permit[1] != self.era:
+            return
+        self.cuts += 1
+        if self.state == "half_open" or self.cuts == 3:
+            self.change("open")
+
     @rule(permit=consumes(permits))
     def cancel(self, permit: tuple[int, int]) -> None:
         self.breaker.release(permit[0])
@@ -176,7 +219,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
             state = "half_open"
         assert self.breaker.state == state
         assert self.seen == self.expected_changes
-        assert self.breaker.is_idle == (self.state == "closed" and self.failures == 0)
+        assert self.breaker.is_idle == (self.state == "closed" and self.failures == self.cuts == 0)
 
 
 TestBreakerAgainstModel = BreakerAgainstModel.TestCase
