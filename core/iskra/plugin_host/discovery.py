@@ -11,12 +11,21 @@ from enum import StrEnum
 from pathlib import Path
 
 from iskra_sdk.errors import ConfigurationError, PluginConflictError, PluginError, PluginLoadError, PluginManifestError
+from iskra_sdk.event import EventType
 from iskra_sdk.manifest import NAME_PATTERN, PluginManifest, manifest_from_source, parse_manifest
 
 ENTRY_POINT_GROUP = "iskra.plugins"
 MANIFEST_FILE = "iskra-plugin.toml"
-RESERVED_NAMES = frozenset({"admin", "iskra", "iskra_sdk", "kernel", "system"})
-"""Names the kernel itself uses as a source of events or an owner of state."""
+_SPACES_OF_EVENTS = frozenset(
+    str(each).partition(".")[0]
+    for each in EventType
+    if each is not EventType.SERVICE_LEVEL_CHANGED  # a plugin's
+)
+RESERVED_NAMES = frozenset({"admin", "iskra", "iskra_sdk", "kernel", "system"}) | _SPACES_OF_EVENTS
+"""Names the kernel itself uses as a source of events, as the beginning of their types, or as an owner of state.
+
+A plugin's events begin with its name: one called `turn` could say that a turn is over.
+"""
 
 _HEADER_START = "# /// iskra-plugin"
 _HASHED_WHOLE = 1_000_000  # bytes; of larger files size and time stand for the content

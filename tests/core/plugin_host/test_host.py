@@ -139,6 +139,8 @@ async def test_what_requires_a_disabled_plugin_goes_with_it_and_comes_back(tmp_p
         ('colour = "red"', "colour"),
         ("name = ", "no valid TOML"),
         ('name = "json"', "taken by Python's standard library"),
+        ('name = "turn"', "or by the kernel"),  # its events would begin like those of turns
+        ('name = "session"', "or by the kernel"),
         ('name = "kernel"', "taken by"),
         ('name = "../up"', "name"),
         ('name = "Upper"', "name"),

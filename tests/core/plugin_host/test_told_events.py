@@ -156,11 +156,11 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(
 
 
 async def test_a_plugin_called_like_a_kernel_event_cannot_speak_for_the_kernel(tmp_path: Path) -> None:
-    async with shop_with(tmp_path, "turn") as (shop, state):
-        with pytest.raises(PermissionDeniedError, match=r"turn\.completed"):
-            await state.context.tell_session(SESSION, "turn.completed", {})
-        assert (await state.context.tell_session(SESSION, "turn.noticed", {})).seq
-        assert [event.type for event in await stored(shop)] == ["turn.noticed"]
+    async with shop_with(tmp_path, "service_level") as (shop, state):
+        with pytest.raises(PermissionDeniedError, match=r"service_level\.changed"):
+            await state.context.tell_session(SESSION, "service_level.changed", {})
+        assert (await state.context.tell_session(SESSION, "service_level.noticed", {})).seq
+        assert [event.type for event in await stored(shop)] == ["service_level.noticed"]
 
 
 async def test_it_takes_the_permission_to_see_sessions(tmp_path: Path) -> None:
