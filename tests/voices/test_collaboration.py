@@ -244,6 +244,8 @@ OUTCOME = Outcome(
         ("avoids: report", False),
         ("verdict: approve", True),
         ("verdict: reject", False),
+        ("verdict: Одобрить", True),
+        ("verdict: отклонить", False),
         ("kain.is_short", True),
         ("Кайн.gives_one_choice", False),
         ("every_voice", False),

@@ -9,7 +9,7 @@ from iskra_sdk.errors import BadInputError
 from iskra_voices.answer_shape import numbered, question_count, word_count
 from iskra_voices.catalogue import VoiceCatalogue
 from iskra_voices.definitions.iskra import attributes, states_open_conflicts
-from iskra_voices.definitions.iskriv import verdict_of
+from iskra_voices.definitions.iskriv import VERDICTS, verdict_of
 from iskra_voices.policy import Scene
 
 ENOUGH_WORDS = 0.60
@@ -17,7 +17,6 @@ ENOUGH_WORDS = 0.60
 
 _FORM = re.compile(r"([a-z_]+)\s*:\s*(\S.*)$")
 _DEMAND = re.compile(r"([^\s.]+)\.([a-z_]+)$")
-_VERDICTS = frozenset({"approve", "modify", "reject"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +125,10 @@ def _counted(text: str, name: str, given: str) -> Criterion:
     return Criterion(text, f"{limit} {said}", lambda outcome: holds(count(outcome.closing), limit))
 
 
-def _verdict(text: str, wanted: str) -> Criterion:
-    if wanted not in _VERDICTS:
-        raise BadInputError(f"{wanted!r} is no verdict.", mend=f"Pick one of: {', '.join(sorted(_VERDICTS))}.")
+def _verdict(text: str, named: str) -> Criterion:
+    wanted = VERDICTS.get(named)
+    if wanted is None:
+        raise BadInputError(f"{named!r} is no verdict.", mend=f"Pick one of: {', '.join(VERDICTS)}.")
 
     def is_met(outcome: Outcome) -> bool:
         return verdict_of(outcome.contributions.get("iskriv", "") or outcome.closing) == wanted

@@ -9,7 +9,7 @@ MOST_QUESTIONS = 3
 
 _VERDICT = r"verdict|вердикт"
 _FIX = r"fix|правка|исправление"
-_VERDICTS = {
+VERDICTS = {
     "approve": "approve",
     "modify": "modify",
     "reject": "reject",
@@ -25,7 +25,7 @@ _NOTHING = frozenset({"", "-", "—", "none", "нет", "n/a"})
 def verdict_of(answer: str) -> str:
     """Return ``approve``, ``modify`` or ``reject``, or the empty string where there is no single verdict."""
     found = [word.group() for text in labelled(answer, _VERDICT) if (word := re.search(_WORD, text.lower()))]
-    return _VERDICTS.get(found[0], "") if len(found) == 1 else ""
+    return VERDICTS.get(found[0], "") if len(found) == 1 else ""
 
 
 def tables_the_claims(answer: str, _scene: Scene) -> bool:
