@@ -488,14 +488,14 @@ async def test_services_are_found_across_reloads_and_gone_with_their_plugin(tmp_
         await shop.drop("asker", user)
         with pytest.raises(PluginDependencyError, match="no running plugin offers Sized"):
             await shop.call("ask")
-        await shop.drop("server", SERVICE.format(text="one"))
+        await shop.drop("keeper", SERVICE.format(text="one"))
         assert await shop.call("ask") == "one"
         rival = await shop.drop("rival", SERVICE.format(text="theft"))
         assert isinstance(rival.error, PluginConflictError)
-        await shop.drop("server", SERVICE.format(text="two"))
-        await _drained(shop, "server")
+        await shop.drop("keeper", SERVICE.format(text="two"))
+        await _drained(shop, "keeper")
         assert await shop.call("ask") == "two"
-        receipt = await shop.host.disable("server")
+        receipt = await shop.host.disable("keeper")
         assert receipt.released["services"] == 1
         assert shop.host.service(collections.abc.Sized) is None  # type: ignore[type-abstract]
 
