@@ -55,6 +55,11 @@ class PerturbationAgent(Agent):
         "Не трогай разговор, больше ничего не меняй",
         "Встряхни нас немного, удиви",
         "Ты всё время повторяешься",
+        "Take 1",
+        "Take 2, please",
+        "I'll take the second version",
+        "Вариант 2",
+        "Давай второй вариант",
     )
     tools = (
         "perturb",

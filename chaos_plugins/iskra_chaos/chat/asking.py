@@ -88,14 +88,14 @@ _OPERATIONS: tuple[tuple[OperationType, re.Pattern[str]], ...] = (
         "emergent_stimulation",
         _words(
             r"emergent[_ ]stimulation|combine|connect (the|distant|our|these)|bring .{0,40}together|new connections"
-            r"|свяжи|соедини|скрести|неожиданн\w+ связ|новые связи|сочета"
+            r"|(?:свяжи|соедини|скрести)(?:те)?(?!\w)|неожиданн\w+ связ|новые связи|сочета"
         ),
     ),
     (
         "micro_disturbance",
         _words(
             r"micro[_ ]disturbance|shake|stir|nudge|perturb|surprise me|loosen|freshen"
-            r"|встряхни|растормоши|освежи|удиви|возмут|возмущени|подтолкни|расшевели"
+            r"|встряхни|растормоши|(?:освежи|удиви)(?:те)?(?!\w)|возмут|возмущени|подтолкни|расшевели"
         ),
     ),
 )
@@ -105,6 +105,14 @@ _GENTLY = _words(r"slightly|a (little|bit)|gently|softly|mildly|чуть|сле�
 _STRONGLY = _words(
     r"strongly|hard|radically|completely|as much as|сильно|сильнее|радикально|ж[её]стко|полностью|совсем"
 )
+
+_QUESTION = re.compile(
+    r"\W*(?:@\w+\W+)?(?:how|what|why|where|when|who|which|как|чем|что|почему|зачем|где|когда|кто|сколько|как\w+)\b",
+    re.IGNORECASE,
+)
+"""How a question begins that somebody should answer: `how can the fair surprise people?` asks for no surprise."""
+_OURSELVES = _words(r"you|we|us|our|conversation|chat|talk|ты|мы|нас|нам|наш|разговор|бесед|диалог")
+"""What makes it one about the conversation itself."""
 
 
 def understand(text: str) -> Asked:
@@ -116,7 +124,7 @@ def understand(text: str) -> Asked:
     wish = next((name for name, pattern in _WISHES if pattern.search(text)), None)
     if wish is not None:
         return Asked(wish)
-    if operation is None:
+    if operation is None or (_QUESTION.match(text) and not _OURSELVES.search(text)):
         return Asked("help")
     return Asked("start", operation, _intensity(text))
 

@@ -91,11 +91,16 @@ def conversation_tools(engine: Callable[[], ChaosEngine]) -> tuple[Tool, ...]:
         if session is None:
             return nothing
         try:
-            return await engine().choose_branch(session.process, number, is_said=True)
+            text = await engine().choose_branch(session.process, number, is_said=True)
         except ConflictError:
             return nothing
         except BadInputError as error:
             raise ToolError(refusal(error, "ru" if speaks_russian else "en")) from error
+        if session.held is None or session.held.is_said:
+            return text
+        return (
+            f"{text}\n\n{'Следующий ответ пойдёт от этого.' if speaks_russian else 'The next answer goes on from it.'}"
+        )
 
     @tool(risk="write")
     async def welcome_perturbations(is_welcome: bool, context: ToolContext) -> str:

@@ -1,7 +1,10 @@
 """A person's choice among answers that were offered side by side, by number and in plain words."""
 
+import re
+
 from iskra_metrics.text import words
 
+_ADDRESSED = re.compile(r"^\s*@[\w:-]+")
 _LONGEST = 8  # words
 _NUMBERS = {
     **{str(number): number for number in range(10)},
@@ -24,8 +27,11 @@ _BESIDE = frozenset(
 
 
 def number_in(text: str) -> int | None:
-    """Return the number that a message chooses; ``None`` where it says anything else, or names several."""
-    said = words(text)
+    """Return the number that a message chooses; ``None`` where it says anything else, or names several.
+
+    An agent's name at the beginning, as in ``@ask 2``, makes no difference.
+    """
+    said = words(_ADDRESSED.sub("", text))
     if not 0 < len(said) <= _LONGEST:
         return None
     numbers = [_NUMBERS[word] for word in said if word in _NUMBERS]

@@ -201,7 +201,7 @@ class ChaosEngine:
         await self.journal.record(process)
 
     async def choose_branch(self, process: ChaosProcess, number: int, *, is_said: bool = False) -> str:
-        """Take one of the branches that an operation holds open, and return its text.
+        """Take one of the branches that an operation holds open, and return its text: in full, or a line of it.
 
         Args:
             process: The operation.
@@ -220,7 +220,7 @@ class ChaosEngine:
                 mend="They are for two turns after an answer under quantum_flux.",
                 facts={"why": "nothing_held", "process_id": process.id},
             )
-        text = held.choose(process, number, is_said=is_said)
+        text = held.choose(process, number, is_said=is_said and not held.are_sketches)
         await self.journal.record(process)
         return text
 

@@ -35,6 +35,7 @@ class HeldBranches:
         turns_left: Turns in which the person may still choose.
         chosen: What the person chose.
         is_said: It was shown in the conversation in full.
+        is_followed: An answer went on from the chosen branch.
         are_sketches: All but the first are a line each: the model that named them has yet to write them out.
     """
 
@@ -43,6 +44,7 @@ class HeldBranches:
     turns_left: int = HOLD
     chosen: int | None = None
     is_said: bool = False
+    is_followed: bool = False
     are_sketches: bool = False
 
     def acts_on(self, text: str) -> bool:
@@ -81,5 +83,6 @@ class HeldBranches:
         """Return what lets the next answer go on from the chosen branch; ``None`` before the choice."""
         if self.chosen is None:
             return None
+        self.is_followed = True
         says = _WRITE_OUT if self.are_sketches else _GO_ON
         return Perturbation(turns=1, instruction=says["ru" if language == "ru" else "en"] + self.texts[self.chosen])

@@ -134,7 +134,8 @@ class Progress:
         """Count a turn in which the person could choose among branches."""
         held.turns_left -= 1
         self._engine.in_force.renew(session)
-        if held.chosen is not None:
+        is_awaited = held.chosen is not None and not held.is_said and not held.is_followed
+        if held.chosen is not None and not (is_awaited and held.turns_left > 0):
             await self._calm_down(session, f"the person chose branch {held.chosen}")
         elif held.turns_left <= 0:
             await self._calm_down(session, "nobody chose another branch")

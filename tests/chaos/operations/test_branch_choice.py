@@ -14,6 +14,8 @@ from iskra_chaos.operations.branch_choice import number_in
         ("2.", 2),
         ("№ 3", 3),
         ("Take 2", 2),
+        ("@ask 2", 2),
+        ("@perturbation вариант 3", 3),
         ("I'll take the second one, please", 2),
         ("Let's go with version 3", 3),
         ("option 1", 1),

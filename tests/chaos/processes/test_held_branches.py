@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from chaos.processes.stage import Stage, stage
+from chaos.processes.stage import ALICE, Stage, stage
 from iskra_sdk.errors import BadInputError, ConflictError
+from iskra_sdk.ids import SessionId, TurnId
 from iskra_sdk.testing.scripted_model import Pause
+from iskra_sdk.tool import ToolContext
 
 PLAIN = "As I said, the plan comes first. Make a list of what is needed and who does it."
 BARGE = "Moor a barge at the quay and let the fair float."
@@ -121,6 +123,20 @@ async def test_an_agent_with_tools_names_the_others_and_writes_out_the_chosen_on
         assert "A choir opens every stall." in told[1]
         assert told[2] == "Be useful."
         assert [each["number"] for each in process.intermediate_results if each["chosen"]] == [1]
+        assert process.status == "completed"
+
+
+async def test_what_is_chosen_through_the_agent_is_written_out_by_the_next_answer() -> None:
+    async with stage(NAMED, CHOIR, PLAIN) as given:
+        process, _ = await named(given, "How can the fair surprise people?")
+        tools = {tool.name: tool for tool in given.harness.registered("register_tools")}
+        tool, context = tools["choose_perturbed_answer"], ToolContext(ALICE, SessionId("s"), TurnId("t9"))
+        told = await tool.run(tool.validate({"number": 1, "words": "take 1"}), context)
+        assert "A choir opens every stall.\n\nThe next answer goes on from it." in getattr(told, "content", "")
+        await given.publish("turn.completed", "s", "t9")
+        assert process.status == "active"
+        await given.turn("s", "Go on.")
+        assert "A choir opens every stall." in given.model.requests[-1].messages[0].text
         assert process.status == "completed"
 
 
