@@ -70,31 +70,32 @@ class _HeldTime:
     """Measures how long a thread calculates, or sleeps in a blocking call, after a sign of life.
 
     Args:
-        thread: Its identifier.
+        cpu_clock: The thread's own clock; ``None`` where the system has none.
         ticked_at: When it gave the sign.
     """
 
-    def __init__(self, thread: int, ticked_at: float) -> None:
+    def __init__(self, cpu_clock: int | None, ticked_at: float) -> None:
         self.ticked_at = ticked_at
-        self._thread = thread
+        self._cpu_clock = cpu_clock
         self._began = time.monotonic()
-        self._cpu = _cpu_seconds(thread)
+        self._cpu = self._cpu_seconds()
 
     @property
     def seconds(self) -> float:
         """How long so far; all the time that passed where the system does not tell what a thread calculates."""
-        passed, cpu = time.monotonic() - self._began, _cpu_seconds(self._thread)
+        passed, cpu = time.monotonic() - self._began, self._cpu_seconds()
         if cpu is None or self._cpu is None:
             return passed
         calculated = cpu - self._cpu
         return passed if calculated < passed * _ASLEEP else calculated
 
-
-def _cpu_seconds(thread: int) -> float | None:
-    """Return how long a thread has calculated so far; ``None`` where the system does not tell."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        return None
-    return time.clock_gettime(time.pthread_getcpuclockid(thread))
+    def _cpu_seconds(self) -> float | None:
+        if self._cpu_clock is None:
+            return None
+        try:
+            return time.clock_gettime(self._cpu_clock)
+        except OSError:  # the thread has ended
+            return None
 
 
 class LoopGuard:
@@ -116,6 +117,7 @@ class LoopGuard:
         self._stopped = threading.Event()
         self._ticked_at = 0.0
         self._loop_thread = 0
+        self._cpu_clock: int | None = None
         self._uses_signal = False
         self._former_handler: Any = None
         self._attempts = 0
@@ -127,6 +129,8 @@ class LoopGuard:
         """Watch ``loop``; called on its thread."""
         self._loop = loop
         self._loop_thread = threading.get_ident()
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._cpu_clock = time.pthread_getcpuclockid(self._loop_thread)
         if _SIGNAL is not None and threading.current_thread() is threading.main_thread():
             self._former_handler = signal.signal(_SIGNAL, self._interrupt)
             signal.siginterrupt(_SIGNAL, False)
@@ -163,10 +167,10 @@ class LoopGuard:
             self._handle = self._loop.call_later(_TICK, self._tick)
 
     def _watch(self) -> None:
-        held = _HeldTime(self._loop_thread, self._ticked_at)
+        held = _HeldTime(self._cpu_clock, self._ticked_at)
         while not self._stopped.wait(_LOOK):
             if held.ticked_at != self._ticked_at:
-                held = _HeldTime(self._loop_thread, self._ticked_at)
+                held = _HeldTime(self._cpu_clock, self._ticked_at)
                 self._seen = ("", 0)
                 continue
             late = held.seconds
