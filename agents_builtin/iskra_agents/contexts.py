@@ -32,7 +32,20 @@ _DOCUMENTS = (".md", ".rst", ".adoc", ".txt")
 _DECISION_FOLDERS = frozenset({"adr", "adrs", "decisions"})
 
 
-class CoderContext(BaseModel):
+class SearchingContext(BaseModel):
+    """What every agent that searches remembers of it."""
+
+    search_history: list[dict[str, str]] = Field(default_factory=list)
+    """Searches that succeeded: ``pattern``, ``path``, and how many ``results``."""
+
+    def note(self, call: ToolCall, result: ToolResult) -> None:
+        """Note a tool call."""
+        search = search_of(call, result)
+        if search is not None:
+            remember(self.search_history, search)
+
+
+class CoderContext(SearchingContext):
     """What the coder did."""
 
     files_modified: list[str] = Field(default_factory=list)
@@ -46,6 +59,7 @@ class CoderContext(BaseModel):
 
     def note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a tool call."""
+        super().note(call, result)
         if (written := written_file(call, result)) is not None:
             path, is_new = written
             remember(self.files_created if is_new else self.files_modified, path)
@@ -64,7 +78,7 @@ class CoderContext(BaseModel):
                 self.active_branch = branch
 
 
-class ArchitectContext(BaseModel):
+class ArchitectContext(SearchingContext):
     """What the architect wrote."""
 
     documents_created: list[str] = Field(default_factory=list)
@@ -76,6 +90,7 @@ class ArchitectContext(BaseModel):
 
     def note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a tool call."""
+        super().note(call, result)
         written = written_file(call, result)
         if written is None:
             return
@@ -88,7 +103,7 @@ class ArchitectContext(BaseModel):
                 remember(self.design_decisions, {"title": path.stem.replace("-", " "), "path": str(path)})
 
 
-class DebugContext(BaseModel):
+class DebugContext(SearchingContext):
     """What the debugger looked at."""
 
     errors_investigated: list[dict[str, str]] = Field(default_factory=list)
@@ -100,6 +115,7 @@ class DebugContext(BaseModel):
 
     def note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a tool call."""
+        super().note(call, result)
         error = error_of(call, result)
         if error is not None:
             remember(self.errors_investigated, error)
@@ -123,6 +139,16 @@ def written_file(call: ToolCall, result: ToolResult) -> tuple[str, bool] | None:
     if result.is_error or not isinstance(path, str) or not isinstance(is_new, bool):
         return None
     return path, is_new
+
+
+def search_of(call: ToolCall, result: ToolResult) -> dict[str, str] | None:
+    """Return what a call searched for, where, and how much it found."""
+    found = _data(result).get("results")
+    arguments = _arguments(call)
+    pattern = arguments.get("query") or arguments.get("pattern")
+    if result.is_error or not isinstance(found, list) or not isinstance(pattern, str):
+        return None
+    return {"pattern": pattern[:200], "path": str(arguments.get("path") or ".")[:200], "results": str(len(found))}
 
 
 def finished_command(result: ToolResult) -> tuple[Sequence[str], bool] | None:
@@ -185,8 +211,12 @@ def _data(result: ToolResult) -> Mapping[str, Any]:
 
 
 def _shown_arguments(call: ToolCall) -> str:
+    return str(_arguments(call).get("path", ""))
+
+
+def _arguments(call: ToolCall) -> Mapping[str, Any]:
     try:
         arguments = from_json(call.arguments or "{}")
     except ValueError:
-        return ""
-    return str(arguments.get("path", "")) if isinstance(arguments, Mapping) else ""
+        return {}
+    return arguments if isinstance(arguments, Mapping) else {}

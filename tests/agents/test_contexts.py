@@ -43,6 +43,21 @@ def test_the_coder_remembers_files_commands_builds_branches_and_failing_tests() 
     assert context.commands_executed[-1] == "pytest -q"
 
 
+@pytest.mark.parametrize("context", [CoderContext(), ArchitectContext(), DebugContext()])
+def test_searches_are_remembered_with_what_they_found(context: CoderContext | ArchitectContext | DebugContext) -> None:
+    def searched(arguments: str, **data: object) -> None:
+        context.note(ToolCall("1", "search_in_code", arguments), ToolResult("a.py:1: x", data=data or None))
+
+    searched('{"query": "x", "path": "src"}', results=[{"path": "a.py", "line": 1, "text": "x"}])
+    searched('{"query": "нигде"}', results=[])
+    searched('{"query": "prose"}')
+    searched("{broken", results=[])
+    assert context.search_history == [
+        {"pattern": "x", "path": "src", "results": "1"},
+        {"pattern": "нигде", "path": ".", "results": "0"},
+    ]
+
+
 def test_prose_and_failed_writes_are_not_read() -> None:
     context = CoderContext()
     context.note(ToolCall("1", "write_file"), ToolResult("Created evil.py: 3 bytes", data=None))
