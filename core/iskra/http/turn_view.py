@@ -16,7 +16,7 @@ class TurnView:
         ended: The turn's last event.
     """
 
-    __slots__ = ("_unsettled", "ended", "last_seq", "open_approvals", "question", "texts", "turn_id")
+    __slots__ = ("_after", "_unsettled", "ended", "last_seq", "open_approvals", "question", "texts", "turn_id")
 
     def __init__(self, turn_id: str) -> None:
         self.turn_id = turn_id
@@ -26,12 +26,23 @@ class TurnView:
         self.last_seq = 0
         self.texts: dict[str, int] = {}
         """Message id → how many characters of it were taken in."""
-        self._unsettled: set[object] = set()  # tool calls that go on without a person
+        self._unsettled: set[object] = set()  # tool calls that go on without a person, or wait behind others
+        self._after: dict[object, frozenset[object]] = {}  # tool call → the calls before it that it waits for
 
     @property
     def is_blocked(self) -> bool:
         """Whether nothing happens until a person decides or answers."""
-        return self.question is not None or (bool(self.open_approvals) and not self._unsettled)
+        if self.question is not None:
+            return True
+        waiting = {data.get("tool_call_id") for data in self.open_approvals.values()}
+        return bool(waiting) and self._unsettled <= self._behind(waiting)
+
+    def _behind(self, waiting: set[object]) -> set[object]:
+        """Return the calls that cannot begin before those that wait for a person."""
+        held = set(waiting)
+        while more := {call for call in self._unsettled - held if self._after.get(call, frozenset()) & held}:
+            held |= more
+        return held
 
     def take(self, event: Event) -> str:
         """Take in an event of the turn and return the text it adds to the answer."""
@@ -48,6 +59,9 @@ class TurnView:
                 self.texts.pop(str(data.get("message_id")), None)
             case EventType.TOOL_REQUESTED:
                 self._unsettled.add(data.get("tool_call_id"))
+                self._after[data.get("tool_call_id")] = frozenset(data.get("after") or ())
+            case EventType.TOOL_STARTED:
+                self._after.pop(data.get("tool_call_id"), None)
             case EventType.TOOL_COMPLETED | EventType.TOOL_FAILED:
                 self._unsettled.discard(data.get("tool_call_id"))
             case EventType.APPROVAL_REQUESTED:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterator, Mapping, MutableSequence, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -297,7 +297,9 @@ class ToolRunner:
         for job in jobs:
             shown = job.arguments if job.arguments is not None else job.call.arguments
             risk = job.tool.risk if job.tool is not None else None
-            self._turn.add(events=[self._event(job, EventType.TOOL_REQUESTED, arguments=shown, risk=risk)])
+            after = [other.call.id for other in self._in_the_way_of(job)]
+            facts: dict[str, Any] = {"arguments": shown, "risk": risk, **({"after": after} if after else {})}
+            self._turn.add(events=[self._event(job, EventType.TOOL_REQUESTED, **facts)])
             if job.result is not None:
                 self._record_result(job)
             elif job.request is not None or not self._may_start(job):
@@ -442,12 +444,15 @@ class ToolRunner:
             return False
         if any(other.access.excludes(job.access) for other in self._running):
             return False
+        return next(self._in_the_way_of(job), None) is None
+
+    def _in_the_way_of(self, job: ToolJob) -> Iterator[ToolJob]:
+        """Yield the calls before a call that it must wait for."""
         for other in self._jobs:
             if other is job:
-                break
+                return
             if other.result is None and other.access.excludes(job.access):
-                return False
-        return True
+                yield other
 
     async def _finish_without_running(self, job: ToolJob) -> None:
         self._record_result(job)

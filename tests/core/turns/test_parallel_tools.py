@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from iskra.http.turn_view import TurnView
 from iskra.settings import LimitSettings
 from iskra_sdk.approval import ApprovalRule, Verdict
 from iskra_sdk.event import Event
+from iskra_sdk.ids import ApprovalId
 from iskra_sdk.session_store import SessionStore
 from iskra_sdk.tool import Tool, tool
 from iskra_sdk.untrusted import unmark
@@ -118,6 +120,29 @@ async def test_a_call_that_waits_for_a_person_holds_up_only_what_depends_on_it(s
         await kit.approvals.decide(ALICE, request.id, approve=True)
         await kit.finish(record)
         assert stage.entered == ["bob", "ann", "cid"]
+
+
+async def test_who_reads_a_turn_knows_that_it_waits_though_calls_stand_behind_the_one_that_asks(
+    store: SessionStore,
+) -> None:
+    stage = Stage()
+    ask = ApprovalRule("ann asks", Verdict.ASK, arguments={"name": "ann"})
+    calls = [enter("ann", "x"), enter("bob", "y"), enter("cid", "x"), enter("dan", "x")]
+    async with turn_kit(store, calls, "done", tools=[stage.play()], rules=[ask, ALLOW]) as kit:
+        record = await kit.turns.start(ALICE, None, "go", model="agent:helper")
+        asked = await kit.until(record, "approval.requested")
+        view = TurnView(record.id)
+        blocked: list[tuple[str, object]] = []
+        async with asyncio.timeout(10):
+            async for event in kit.turns.follow(ALICE, record.session_id, after=record.first_seq):
+                view.take(event)
+                if view.is_blocked:
+                    blocked.append((str(event.type), event.data.get("tool_call_id")))
+                    await kit.approvals.decide(ALICE, ApprovalId(str(asked.data["approval_id"])), approve=True)
+                if view.ended is not None:
+                    break
+        assert blocked == [("tool.completed", "bob")]  # nothing goes on but what a person lets go on
+        assert stage.entered == ["bob", "ann", "cid", "dan"]
 
 
 async def test_approvals_come_in_any_order_and_a_refusal_lets_dependents_go_on(store: SessionStore) -> None:
