@@ -1,6 +1,5 @@
 """The composition root: everything the plugin consists of, made once per generation and handed to its hooks."""
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
@@ -14,6 +13,7 @@ from iskra_chaos.balancing import Balancing
 from iskra_chaos.ethics import Clearances, Rules, packaged_rules
 from iskra_chaos.faults.board import FaultBoard
 from iskra_chaos.faults.scope import Environment, SessionTraits
+from iskra_chaos.interceptor_refresh import InterceptorRefresh
 from iskra_chaos.overview import Overview
 from iskra_chaos.processes.admission import Admission
 from iskra_chaos.processes.blocking import Blocking
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SENSITIVE_PAIN = 0.5
-_PATIENCE = 2.0
-"""Seconds that a start waits for its interceptors; they follow later where the host is busy."""
 
 
 class ChaosParts:
@@ -60,21 +58,19 @@ class ChaosParts:
         self.telling = Telling(context)
         self.choices = Choices(context.state)
         self.began = context.clock.monotonic()
-        self._changes = self._followed = 0
-        self._is_closed = False
-        self._following = asyncio.Lock()
+        self.refresh = InterceptorRefresh(context)
         self.board = FaultBoard(
             context.clock,
             start=lambda job: context.tasks.start(job, name="fault"),
             traits=SessionTraits(self._is_sensitive, self._is_sandbox, self._labels),
             environment=Environment(self.settings.environment),
-            on_change=self._changed,
+            on_change=self.refresh.changed,
         )
         self.health = ServiceHealth(context.clock)
         self.measuring = Measuring(context.sessions, lambda: Service(self.health.error_rate, self.health.value))
         self.pinning = Pinning(context)
         self.journal = ProcessJournal(context.state, context.clock.now)
-        self.in_force = InForce(context.clock, self._changed)
+        self.in_force = InForce(context.clock, self.refresh.changed)
         self.limits = OwnerLimits(
             context.clock,
             lambda owner: [*self.in_force.left_of(owner), *self.board.left_of(owner)],
@@ -113,7 +109,7 @@ class ChaosParts:
             self.choices,
             self.telling,
             stopped_because=lambda: self.in_force.stopped_because,
-            on_change=self._changed,
+            on_change=self.refresh.changed,
         )
 
     @cached_property
@@ -128,7 +124,7 @@ class ChaosParts:
             preparing=Preparing(self.context.clock, self.measuring, self._admission, self.pinning),
             telling=self.telling,
             limits=self.limits,
-            in_place=self.in_place,
+            in_place=self.refresh.in_place,
             later=self._later,
             is_enabled=self.settings.creative,
         )
@@ -239,37 +235,7 @@ class ChaosParts:
             found.append(self._steadying)  # inside the operations: whatever they ask for is drawn cooler
         return found
 
-    def _changed(self) -> None:
-        """Have the interceptors taken again, soon: faults and operations come and go outside requests too."""
-        self._changes += 1
-        if self._is_closed:
-            return  # the interceptors go with the plugin
-        self.context.tasks.start(self._follow_soon, name="chaos interceptors")
-
-    async def _follow_soon(self) -> None:
-        try:
-            await self._follow()
-        except IskraError:
-            logger.warning("interceptors were not taken again", exc_info=True)
-
-    async def _follow(self) -> None:
-        """Have the interceptors taken again if they are not those of now; when this returns they are."""
-        wanted = self._changes
-        async with self._following:
-            if self._followed < wanted:
-                taken = self._changes
-                await self.context.refresh()
-                self._followed = taken
-
-    async def in_place(self) -> None:
-        """Wait until the interceptors are those of now, but not for ever: another plugin may be loading."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._follow()
-        except TimeoutError:
-            logger.warning("interceptors are late: the host is busy with other plugins")
-
-    # Facts about sessions, answered at once --------------------------------------------------------------------------
+    # What faults ask about sessions -----------------------------------------------------------------------------------
 
     def _is_sensitive(self, session_id: str) -> bool:
         is_in_pain = self.measuring.last_of(session_id).get("pain", 0.0) >= _SENSITIVE_PAIN
@@ -311,7 +277,7 @@ class ChaosParts:
 
     async def close(self) -> None:
         """End what acts, for the end of the plugin; a later generation finds it aborted."""
-        self._is_closed = True
+        self.refresh.close()
         self.in_force.stop("the chaos plugin was stopped")
         await self.board.close()
 

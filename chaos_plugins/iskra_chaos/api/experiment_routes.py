@@ -75,7 +75,7 @@ def experiment_app(parts: ChaosParts) -> FastAPI:
         principal = caller(request)
         require_level(principal, "advanced", second_factor=parts.settings.second_factor)
         ended = await lock.lock(FailedRollback(title=body.title, experiment=body.experiment, reasons=body.reasons))
-        await parts.in_place()
+        await parts.refresh.in_place()
         await parts.context.audit(
             "experiments_locked",
             principal=principal,

@@ -44,7 +44,7 @@ def fault_app(parts: ChaosParts) -> FastAPI:
             parts.limits.admit(principal.id)
         parts.clearing.clear_fault(principal, body)
         fault = board.add(body, principal.id)
-        await parts.in_place()
+        await parts.refresh.in_place()
         await parts.context.audit(
             "fault", principal=principal, target=fault.id, data={"point": str(fault.point), "kind": fault.kind.name}
         )
@@ -79,7 +79,7 @@ def fault_app(parts: ChaosParts) -> FastAPI:
         """End a fault; one that has ended stays as it is."""
         operator(request)
         fault = board.clear(fault_id)
-        await parts.in_place()
+        await parts.refresh.in_place()
         return FaultLease.of(fault)
 
     return app

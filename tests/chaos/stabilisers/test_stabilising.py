@@ -37,7 +37,7 @@ async def _calmed(stage_: Stage, *names: str, strength: float = 0.5) -> dict[str
     await stage_.parts.choices.change(session_id, **_WELCOME)
     conversation = await stage_.parts.measuring.conversation(ALICE, session_id)
     begun = await stage_.parts.stabilising.begin("alice", session_id, names, strength, conversation)
-    await stage_.parts.in_place()
+    await stage_.parts.refresh.in_place()
     return {lease.stabiliser: lease for lease in begun}
 
 
