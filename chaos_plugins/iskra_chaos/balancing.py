@@ -9,8 +9,7 @@ from iskra_chaos.balance.calibration import Calibration, TenantBalance
 from iskra_chaos.balance.causes import Choice, Circumstances, Stabiliser, opens_gate, stabilisers
 from iskra_chaos.balance.circumstances import circumstances_in, sensitivity_of
 from iskra_chaos.balance.controller import LEAST_CONFIDENCE
-from iskra_chaos.balance.gain import GainEstimate
-from iskra_chaos.balance.recording import Segment
+from iskra_chaos.balance.learned_gains import LearnedGains
 from iskra_chaos.balance.service_health import ServiceHealth
 from iskra_chaos.balance.session_balance import SessionBalance
 from iskra_chaos.balance.tension import tension
@@ -30,11 +29,9 @@ logger = logging.getLogger(__name__)
 
 _WAITING = 1000
 _SESSIONS = 1000
-_SEGMENTS = 400
 _REINFORCED = 0.5
 """Strength of stabilisers that an alert calls for."""
 _KEY = "calibrations"
-_SEGMENTS_KEY = "interventions"
 
 
 class Balancing:
@@ -67,8 +64,7 @@ class Balancing:
         quiet_hours: str = "",
     ) -> None:
         self.calibration = Calibration()
-        self.gains: dict[str, GainEstimate] = {}
-        """What was learned of each tenant's sessions."""
+        self.learned = LearnedGains(context.state)
         self._context = context
         self._engine = engine
         self._telling = telling
@@ -78,7 +74,6 @@ class Balancing:
         self._is_automatic = is_automatic
         self._quiet_hours = quiet_hours
         self._sessions: dict[str, SessionBalance] = {}
-        self._segments: list[Segment] = []
         self._turns: asyncio.Queue[str] = asyncio.Queue(_WAITING)
 
     async def load(self) -> None:
@@ -86,12 +81,7 @@ class Balancing:
         kept = await self._context.state.get(_KEY)
         if isinstance(kept, dict):
             self.calibration = Calibration({tenant: TenantBalance(*values) for tenant, values in kept.items()})
-        recorded = await self._context.state.get(_SEGMENTS_KEY)
-        for each in recorded if isinstance(recorded, list) else ():
-            try:
-                self._learn(Segment.from_json(each))
-            except ValueError:
-                logger.warning("recorded intervention cannot be read")
+        await self.learned.load()
 
     async def keep(self) -> None:
         """Write the calibrations."""
@@ -137,7 +127,7 @@ class Balancing:
             balance.tension,
             may_act=not balance.frozen_because,
             confidence=confidence,
-            scale=self.gain_of(balance.tenant).scale,
+            scale=self.learned.of(balance.tenant).scale,
         )
         balance.vetoed_for = max(0, balance.vetoed_for - 1)
         await self._relieve(session_id, balance, conversation)
@@ -261,23 +251,8 @@ class Balancing:
         if self._faults_act():
             return  # what faults do to a conversation says nothing about operations
         segment = balance.recording.note(tension(readings["chaos"], readings["stability"]), intensity)
-        if segment is None:
-            return
-        self._learn(segment)
-        await self._context.state.put(_SEGMENTS_KEY, [each.to_json() for each in self._segments])
-
-    def _learn(self, segment: Segment) -> None:
-        self._segments = [*self._segments, segment][-_SEGMENTS:]
-        self.gains.setdefault(segment.tenant, GainEstimate()).observe(*segment.answer)
-
-    def gain_of(self, tenant: str) -> GainEstimate:
-        """Return what was learned of a tenant's sessions."""
-        return self.gains.get(tenant, GainEstimate())
-
-    @property
-    def segments(self) -> Sequence[Segment]:
-        """What sessions answered to interventions, oldest first; the latest 400."""
-        return self._segments
+        if segment is not None:
+            await self.learned.add(segment)
 
     # Sessions --------------------------------------------------------------------------------------------------------
 

@@ -284,7 +284,7 @@ def _balance(parts: ChaosParts, session_id: str) -> SessionBalanceView:
         may_start=balance.bounds.may_start,
         most_intensity=balance.bounds.dose(1.0),
         bounded_because=list(balance.bounds.reasons),
-        interventions=parts.balancing.gain_of(balance.tenant).interventions,
+        interventions=parts.balancing.learned.of(balance.tenant).interventions,
         metrics_taken=dict(parts.stabilising.retuned(session_id, readings)),
         stabilisers=leases,
     )

@@ -167,7 +167,7 @@ def monitor_app(parts: ChaosParts) -> FastAPI:
     async def plant(request: Request, tenant: Annotated[str, Query(max_length=200)] = "") -> PlantIdentification:
         """Identify how sessions answer to operations, and see which gains would suit; nothing is changed."""
         require_level(caller(request), "advanced", second_factor=parts.settings.second_factor)
-        segments = [each for each in parts.balancing.segments if not tenant or each.tenant == tenant]
+        segments = [each for each in parts.balancing.learned.segments if not tenant or each.tenant == tenant]
         return _plant(await asyncio.to_thread(identify, segments))
 
     return app

@@ -142,9 +142,9 @@ async def test_what_sessions_answer_is_recorded_and_outlives_a_restart() -> None
         assert talker.started
         await given.parts.choices.change(talker.session_id, automatic=False)
         await talker.turns(9)
-        segments = given.parts.balancing.segments
+        segments = given.parts.balancing.learned.segments
         assert segments
-        assert given.parts.balancing.gain_of("alice").interventions >= 1
+        assert given.parts.balancing.learned.of("alice").interventions >= 1
         kept = await given.harness.context.state.get("interventions")
         assert len(kept) == len(segments)
         assert talker.session_id not in {str(each) for segment in kept for each in segment.values()}
