@@ -25,6 +25,8 @@ _SEPARATOR = re.compile(
     r"\s*(?:\n+|;|,|\band\b|\bи\b)\s*(?=[`*_\"'«]*(?:" + "|".join((*_APPROVE, *_ALWAYS, *_DENY)) + r")\b)",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\w+")
+_AND = frozenset({"and", "и"})
 _LONGEST_REPLY = 2000
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 
@@ -50,7 +52,8 @@ def new_code() -> str:
 def parse_reply(text: str) -> Sequence[Reply]:
     """Return the decisions a chat message consists of, or nothing if it is an ordinary message.
 
-    ``approve K7Q2``, ``deny K7Q2 because it is wrong``, ``да K7Q2``, several separated by lines, commas or "and".
+    ``approve K7Q2``, ``deny K7Q2 because it is wrong``, ``да K7Q2``, several separated by lines, commas or "and"; one
+    word may decide for several codes: ``approve K7Q2 and M3XW``.
     Letter case does not matter, and Cyrillic letters that look like Latin ones are read as those.
     """
     if len(text) > _LONGEST_REPLY:
@@ -58,13 +61,27 @@ def parse_reply(text: str) -> Sequence[Reply]:
     replies = []
     for part in _SEPARATOR.split(text.strip()):
         found = _REPLY.match(part.strip())
-        code = found["code"].upper().translate(_CYRILLIC_LOOKALIKES) if found else ""
+        code = _plain_code(found["code"]) if found else ""
         if found is None or not _is_code(code):
             return ()
         remark = (found["remark"] or "").strip()
         word = found["word"].lower()
-        replies.append(Reply(code, approve=word not in _DENY, remark=remark, remember=word in _ALWAYS))
+        others = _codes_of(remark)
+        for each in (code, *others):
+            said = "" if others else remark
+            replies.append(Reply(each, approve=word not in _DENY, remark=said, remember=word in _ALWAYS))
     return replies
+
+
+def _codes_of(remark: str) -> list[str]:
+    """Return the further codes of ``approve K7Q2 and M3XW``; nothing if the remark says anything else."""
+    words = [word for word in _WORD.findall(remark) if word.lower() not in _AND]
+    codes = [_plain_code(word) for word in words]
+    return codes if all(len(code) == CODE_LENGTH and _is_code(code) for code in codes) else []
+
+
+def _plain_code(text: str) -> str:
+    return text.upper().translate(_CYRILLIC_LOOKALIKES)
 
 
 def _is_code(text: str) -> bool:

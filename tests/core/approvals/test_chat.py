@@ -59,6 +59,21 @@ def test_several_decisions_in_one_message(text: str) -> None:
     assert [(reply.code, reply.approve) for reply in parse_reply(text)] == [("K7Q2", True), ("M3XW", False)]
 
 
+@pytest.mark.parametrize(
+    "text", ["да K7Q2 и M3XW", "approve K7Q2, M3XW", "yes `k7q2` `m3xw`", "approve K7Q2 and M3XW."]
+)
+def test_one_word_decides_for_several_codes(text: str) -> None:
+    assert [(reply.code, reply.approve, reply.remark) for reply in parse_reply(text)] == [
+        ("K7Q2", True, ""),
+        ("M3XW", True, ""),
+    ]
+
+
+def test_a_remark_that_names_a_code_is_a_remark() -> None:
+    (reply,) = parse_reply("deny K7Q2, M3XW is enough")
+    assert (reply.code, reply.remark) == ("K7Q2", "M3XW is enough")
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_parsed_without_an_error(text: str) -> None:
     for reply in parse_reply(text):
