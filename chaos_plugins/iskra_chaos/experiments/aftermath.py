@@ -25,7 +25,7 @@ async def take_back(state: RunState) -> None:
         state.journal.own["undo"].append(record.summary())
         state.journal.note("undo", record.name, "succeeded" if record.succeeded else f"failed: {record.error}")
         if not record.succeeded:
-            _critical(state, f"{record.name!r} could not be taken back: {record.error}.")
+            _critical(state, f"{record.name!r} could not be taken back: {record.error.rstrip('.')}.")
         await state.save()
 
     await state.undo.unwind(note)
