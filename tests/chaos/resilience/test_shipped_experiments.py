@@ -127,7 +127,7 @@ def test_a_store_in_trouble_refuses_writes_by_name(ground: ProvingGround) -> Non
 
 
 def test_no_pair_of_faults_breaks_a_promise(ground: ProvingGround) -> None:
-    outcome = ground.run("r10-pairs-of-faults", values={"clients": 6, "round": 0.5, "together": 9})
+    outcome = ground.run("r10-pairs-of-faults", values={"clients": 6, "round": 1.5, "together": 9})
     assert outcome.verdict == "held", outcome.printed
     pairs = outcome.outputs()["every pair"]["pairwise"]
     assert pairs["pairs"] == 66
