@@ -53,6 +53,7 @@ ROUTES = {
     "GET /api/v1/chaos/status": Taken("chaos:read"),
     "GET /api/v1/chaos/status/{process_id}": Taken("chaos:read", is_personal=True),
     "POST /api/v1/chaos/status/{process_id}/revert": Taken("chaos:read", is_personal=True),
+    "POST /api/v1/chaos/status/{process_id}/choose": Taken("chaos:read", {"branch": 1}, is_personal=True),
     "POST /api/v1/chaos/stabilisers/{lease_id}/revert": Taken("chaos:read", is_personal=True),
     "GET /api/v1/chaos/sessions/{session_id}/balance": Taken("chaos:read", is_personal=True),
     "POST /api/v1/chaos/calibrate": Taken("chaos:advanced", {}),
