@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from iskra_chaos.operations.branch_choice import number_in
 from iskra_chaos.operations.perturbation import Perturbation
+from iskra_chaos.operations.quoting import quoted
 from iskra_chaos.processes.process import ChaosProcess
+from iskra_metrics.text import Language
 from iskra_sdk.errors import BadInputError
 
 HOLD = 2
@@ -85,4 +87,6 @@ class HeldBranches:
             return None
         self.is_followed = True
         says = _WRITE_OUT if self.are_sketches else _GO_ON
-        return Perturbation(turns=1, instruction=says["ru" if language == "ru" else "en"] + self.texts[self.chosen])
+        spoken: Language = "ru" if language == "ru" else "en"
+        # A model wrote it, perhaps of what tools returned: it may not give orders from the system prompt.
+        return Perturbation(turns=1, instruction=says[spoken] + quoted([self.texts[self.chosen]], "assistant", spoken))

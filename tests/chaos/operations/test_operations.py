@@ -17,6 +17,7 @@ from iskra_chaos.operations.emergent_stimulation import farthest
 from iskra_chaos.operations.intensity import level_of, pick
 from iskra_chaos.operations.perturbation import Perturbation
 from iskra_chaos.operations.planning import plan
+from iskra_chaos.processes.held_branches import HeldBranches
 from iskra_sdk.errors import BadInputError, PermissionDeniedError
 from iskra_sdk.llm import LLMRequest
 from iskra_sdk.message import Message, ToolCall, ToolResult
@@ -198,6 +199,15 @@ def test_no_operation_makes_an_order_of_what_a_tool_returned(
     told = [planned.instruction, planned.in_one_call, *(branch.instruction for branch in planned.branches)]
     assert "secret file" not in outside_the_marks("\n".join(told))
     assert "wooden stage" in "\n".join(told) or operation != "fire_reset"  # people's own words stay
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_branch_that_was_chosen_gives_no_orders(language: str) -> None:
+    held = HeldBranches("t1", ("A plan.", ORDER), chosen=1)
+    going_on = held.going_on(language)
+    assert going_on is not None
+    assert untrusted_parts(going_on.instruction) == [ORDER]
+    assert ORDER not in outside_the_marks(going_on.instruction)
 
 
 def test_a_brief_quotes_what_tools_returned_without_the_marks_of_the_result() -> None:
