@@ -20,8 +20,8 @@ from iskra_chaos.balance.alerts import packaged_alert_rules
 from iskra_chaos.ethics import Review, packaged_rules
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.experiments import program
-from iskra_chaos.experiments.document import Experiment
-from iskra_chaos.experiments.extension import IskraExtension
+from iskra_chaos.experiments.files.document import Experiment
+from iskra_chaos.experiments.files.extension import IskraExtension
 from iskra_chaos.experiments.verdict import VerdictName
 from iskra_chaos.faults import firing
 from iskra_chaos.faults import parameters as fault_parameters

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from iskra_chaos.experiments.document import Activity, tolerance_probe
 from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.files.document import Activity, tolerance_probe
+from iskra_chaos.experiments.files.tolerance import is_within
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.providers import Providers, as_seconds
-from iskra_chaos.experiments.tolerance import is_within
-from iskra_chaos.experiments.variables import Variables
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import logging
 
 from iskra_chaos.experiments.activity_runs import what_was_wrong
 from iskra_chaos.experiments.aftermath import take_back
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.method import Method
 from iskra_chaos.experiments.run_state import RunState
 from iskra_chaos.experiments.undo import to_the_end
-from iskra_chaos.experiments.variables import Variables
 from iskra_chaos.experiments.verdict import Ending, journal_status, judge
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import FaultSpec
 from iskra_chaos.experiments.undo import to_the_end
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.errors import BusyError, IskraError, NotFoundError

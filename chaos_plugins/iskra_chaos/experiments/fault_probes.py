@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import FaultSpec
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load_probes import MessageReader, lost_and_doubled, samples_of
 from iskra_chaos.experiments.pairwise_faults import PairwiseFaults

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from iskra_chaos.experiments.document import Activity
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Guard
+from iskra_chaos.experiments.files.document import Activity
+from iskra_chaos.experiments.files.extension import Guard
 from iskra_chaos.experiments.load import LoadRun
 
 Judge = Callable[[Activity], Awaitable[tuple[bool, object]]]

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from pydantic_core import to_jsonable_python
 
-from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.errors import ExperimentError
+from iskra_chaos.experiments.files.document import Experiment
 from iskra_chaos.experiments.redaction import HIDDEN, Redactor
 from iskra_chaos.experiments.verdict import Verdict
 from iskra_sdk.ids import new_id

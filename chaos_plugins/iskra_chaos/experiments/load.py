@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Arm, Arms, Load
+from iskra_chaos.experiments.files.extension import Arm, Arms, Load
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.samples import ArmSamples, compare
-from iskra_chaos.experiments.variables import Variables
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.errors import IskraError
 from iskra_sdk.ids import new_id

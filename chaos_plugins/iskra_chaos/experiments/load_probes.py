@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Arm
+from iskra_chaos.experiments.files.extension import Arm
+from iskra_chaos.experiments.files.tolerance import find
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.samples import ArmSamples, compare
 from iskra_chaos.experiments.statistics import rule_of_three
-from iskra_chaos.experiments.tolerance import find
 from iskra_sdk.errors import IskraError
 
 _READS = 8

@@ -7,10 +7,10 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from iskra_chaos.experiments.activity_runs import Record, what_was_wrong
-from iskra_chaos.experiments.document import Activity
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Arm
 from iskra_chaos.experiments.fault_leases import Lease
+from iskra_chaos.experiments.files.document import Activity
+from iskra_chaos.experiments.files.extension import Arm
 from iskra_chaos.experiments.guards import GuardWatch
 from iskra_chaos.experiments.run_state import RunState
 from iskra_chaos.experiments.statistics import SequentialTest

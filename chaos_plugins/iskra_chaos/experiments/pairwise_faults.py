@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.fault_leases import FaultLeases, Lease
+from iskra_chaos.experiments.files.extension import FaultSpec
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_sdk.errors import IskraError

@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from iskra_chaos.experiments.allow_list import AllowList
-    from iskra_chaos.experiments.document import Experiment
+    from iskra_chaos.experiments.files.allow_list import AllowList
+    from iskra_chaos.experiments.files.document import Experiment
     from iskra_chaos.experiments.runner import Runner
     from iskra_sdk.errors import BadInputError
 
@@ -195,7 +195,7 @@ def _report(parsed: argparse.Namespace) -> int:
 
 def _write_report(journal: Path, output: Path, *, png: bool) -> int:
     from iskra_chaos.experiments.journal import Journal
-    from iskra_chaos.experiments.report import write_report
+    from iskra_chaos.experiments.reports.report import write_report
 
     try:
         written = write_report(Journal.read(journal).document, output, png=png)
@@ -211,7 +211,7 @@ def _write_report(journal: Path, output: Path, *, png: bool) -> int:
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    from iskra_chaos.experiments.document import parse
+    from iskra_chaos.experiments.files.document import parse
 
     for path in sorted(SHIPPED.glob("*.yaml"), key=lambda each: (len(each.stem.split("-")[0]), each.stem)):
         document: Any = parse(path.read_bytes(), is_yaml=True)  # titles alone: one may need what is not installed

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Activity, HttpProvider, ProcessProvider, PythonProvider
 from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Activity, HttpProvider, ProcessProvider, PythonProvider
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.processes import run_program
 from iskra_chaos.experiments.run_context import RunContext
-from iskra_chaos.experiments.variables import Variables
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds for an activity that names none."""

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from iskra_chaos.experiments.activity_runs import ActivityRuns, Record
-from iskra_chaos.experiments.document import Experiment
-from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.fault_leases import FaultLeases, Lease
+from iskra_chaos.experiments.files.document import Experiment
+from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.undo import UndoStack
-from iskra_chaos.experiments.variables import Variables
 from iskra_chaos.experiments.verdict import Ending, EndingKind, Findings
 
 logger = logging.getLogger(__name__)

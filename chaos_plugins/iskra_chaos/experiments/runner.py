@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 
 from iskra_chaos.experiments.activity_runs import ActivityRuns
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment, PythonProvider
 from iskra_chaos.experiments.errors import ExperimentError
 from iskra_chaos.experiments.experiment_run import ExperimentRun
-from iskra_chaos.experiments.extension import FaultSpec
 from iskra_chaos.experiments.fault_leases import HEARTBEAT, FaultLeases
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Experiment, PythonProvider
+from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.variables import Variables, load_configuration, load_secrets
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.providers import Providers, check_call
@@ -26,7 +27,6 @@ from iskra_chaos.experiments.redaction import RedactingFilter, Redactor
 from iskra_chaos.experiments.rollback_alarm import require_unlocked
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.run_state import MakeLoad, RunState
-from iskra_chaos.experiments.variables import Variables, load_configuration, load_secrets
 from iskra_chaos.experiments.verdict import Findings
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.client.connection import Connection

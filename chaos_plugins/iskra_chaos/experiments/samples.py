@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iskra_chaos.experiments.extension import Arm
+from iskra_chaos.experiments.files.extension import Arm
 from iskra_chaos.experiments.statistics import (
     Comparison,
     Interval,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.files.tolerance import find
 from iskra_chaos.experiments.run_context import RunContext
-from iskra_chaos.experiments.tolerance import find
 from iskra_sdk.errors import IskraError, NotFoundError
 
 

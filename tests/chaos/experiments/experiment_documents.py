@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.files.document import Experiment
 
 DOCUMENTS = Path(__file__).parent / "documents"
 PROBES = "iskra_chaos.experiments.probes"

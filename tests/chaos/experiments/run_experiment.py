@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from iskra_chaos.experiments.document import Experiment
+from iskra_chaos.experiments.files.document import Experiment
 from iskra_chaos.experiments.runner import Runner
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from chaos.experiments.experiment_documents import SAMPLES, call, experiment, http
 from chaos.experiments.target_server import TargetServer
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.errors import ActivityError, ActivityRefusedError
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Experiment
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.runner import Runner
-from iskra_chaos.experiments.variables import Variables
 
 NOTHING = Variables()
 SHELL = call("evil", "system", module="os", kind="action", arguments={"command": "touch /tmp/owned"})

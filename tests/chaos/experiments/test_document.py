@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from chaos.experiments.experiment_documents import DOCUMENTS, call, experiment, http
-from iskra_chaos.experiments.document import MAX_BYTES, MAX_DEPTH, Experiment
 from iskra_chaos.experiments.errors import ExperimentError
+from iskra_chaos.experiments.files.document import MAX_BYTES, MAX_DEPTH, Experiment
 
 VALID: dict[str, Any] = {"title": "t", "description": "d", "method": []}
 PROBE = call("p", "server_answers", tolerance=True)

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.experiments.experiment_documents import break_it, call, experiment, http, mend_it
 from chaos.experiments.target_server import FAULTS, TargetServer
-from iskra_chaos.experiments.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import FaultSpec
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.runner import Runner
 

@@ -10,13 +10,13 @@ import pytest
 
 from chaos.experiments.experiment_documents import SAMPLES, call, http
 from chaos.experiments.target_server import TargetServer, target_server
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Activity
 from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Activity
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.processes import MAX_OUTPUT, run_program
 from iskra_chaos.experiments.providers import Providers
 from iskra_chaos.experiments.run_context import RunContext
-from iskra_chaos.experiments.variables import Variables
 from iskra_sdk.client import AsyncIskraClient
 
 Run = Callable[..., Any]

@@ -11,8 +11,8 @@ import pytest
 
 from chaos.experiments.experiment_documents import call, experiment
 from chaos.experiments.target_server import target_server
-from iskra_chaos.experiments import plots
-from iskra_chaos.experiments.report import html_report, write_report
+from iskra_chaos.experiments.reports import plots
+from iskra_chaos.experiments.reports.report import html_report, write_report
 from iskra_chaos.experiments.runner import Runner
 
 HOSTILE = '</title><script>alert(1)</script><img src=x onerror="alert(2)">$\\frac{1}{0}$ & \u202e"\' 🦆'

@@ -16,9 +16,9 @@ from chaos.experiments.experiment_documents import (
     mend_it,
 )
 from chaos.experiments.target_server import FAULTS, TargetServer
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.errors import ExperimentError
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Experiment
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.rollback_alarm import EXPERIMENTS
 from iskra_chaos.experiments.runner import Runner

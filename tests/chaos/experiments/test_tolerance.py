@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from iskra_chaos.experiments.errors import ActivityError, ExperimentError
-from iskra_chaos.experiments.tolerance import check_tolerance, find, is_within
+from iskra_chaos.experiments.files.tolerance import check_tolerance, find, is_within
 
 
 async def no_probe(tolerance: Mapping[str, Any], value: object) -> object:

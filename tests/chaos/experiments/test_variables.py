@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iskra_chaos.experiments.errors import ExperimentError
+from iskra_chaos.experiments.files.variables import Variables, load_configuration, load_secrets
 from iskra_chaos.experiments.redaction import HIDDEN, RedactingFilter, Redactor
-from iskra_chaos.experiments.variables import Variables, load_configuration, load_secrets
 
 
 def test_names_are_replaced_in_depth_and_unknown_ones_stay() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from iskra_chaos.experiments import probes
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.extension import Load
+from iskra_chaos.experiments.files.extension import Load
+from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
-from iskra_chaos.experiments.variables import Variables
 from iskra_sdk.client import AsyncIskraClient
 
 SENT = {"one": ["a", "b", "c"], "two": ["x", "y"]}

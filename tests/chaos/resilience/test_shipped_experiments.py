@@ -13,9 +13,9 @@ from chaos.resilience.proving_ground import Outcome, ProvingGround, free_port, p
 from chaos.resilience.scripted_model import ScriptedModel
 from chaos.resilience.switchable_proxy import switchable_proxy
 from fake_upstream import fake_upstream
-from iskra_chaos.experiments.allow_list import AllowList
-from iskra_chaos.experiments.document import Experiment
 from iskra_chaos.experiments.errors import ActivityRefusedError
+from iskra_chaos.experiments.files.allow_list import AllowList
+from iskra_chaos.experiments.files.document import Experiment
 from iskra_chaos.experiments.program import SHIPPED, main
 from iskra_chaos.experiments.runner import Runner
 

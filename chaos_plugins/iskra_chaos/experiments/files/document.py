@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from iskra_chaos.experiments.errors import ExperimentError
-from iskra_chaos.experiments.extension import IskraExtension
-from iskra_chaos.experiments.tolerance import check_tolerance
+from iskra_chaos.experiments.files.extension import IskraExtension
+from iskra_chaos.experiments.files.tolerance import check_tolerance
 
 MAX_BYTES = 1_048_576
 

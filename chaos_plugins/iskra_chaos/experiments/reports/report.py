@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from iskra_chaos.experiments.report_style import STYLE
+from iskra_chaos.experiments.reports.style import STYLE
 
 _VERDICTS: Mapping[str, tuple[str, str]] = {
     "held": ("✓ The hypothesis held", "Under the fault the system stayed within everything that was expected of it."),
@@ -109,7 +109,7 @@ def write_report(journal: Mapping[str, Any], path: Path, *, png: bool = False) -
     path.write_text(html_report(journal), encoding="utf-8", errors="xmlcharrefreplace")
     written = [path]
     if png:
-        from iskra_chaos.experiments.plots import LIGHT, PLOTS
+        from iskra_chaos.experiments.reports.plots import LIGHT, PLOTS
 
         for name, draw in PLOTS.items():
             if (image := draw(journal, LIGHT)) is not None:
@@ -232,7 +232,7 @@ def _plots(journal: Mapping[str, Any]) -> str:
         import matplotlib  # noqa: F401 - whether plots can be drawn at all
     except ImportError:
         return "<section><h2>Plots</h2><p>There are none: matplotlib is not installed.</p></section>"
-    from iskra_chaos.experiments.plots import DARK, LIGHT, PLOTS
+    from iskra_chaos.experiments.reports.plots import DARK, LIGHT, PLOTS
 
     figures = []
     for name, draw in PLOTS.items():

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import httpx
 
-from iskra_chaos.experiments.document import Activity, Experiment, HttpProvider, PythonProvider
 from iskra_chaos.experiments.errors import ActivityError, ActivityRefusedError
-from iskra_chaos.experiments.variables import Variables
+from iskra_chaos.experiments.files.document import Activity, Experiment, HttpProvider, PythonProvider
+from iskra_chaos.experiments.files.variables import Variables
 
 OWN_PROBES = "iskra_chaos.experiments.probes"
 
