@@ -560,7 +560,11 @@ def _no_session(session_id: str) -> SessionNotFoundError:
 
 
 def _no_turn(turn_id: str) -> TurnNotFoundError:
-    return TurnNotFoundError("There is no such turn.", facts={"turn_id": turn_id})
+    return TurnNotFoundError(
+        "There is no such turn.",
+        mend="`GET /api/v1/sessions/{id}/turns` lists a session's.",
+        facts={"turn_id": turn_id},
+    )
 
 
 def _no_approval(approval_id: str) -> ApprovalNotFoundError:
