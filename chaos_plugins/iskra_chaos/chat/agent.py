@@ -75,7 +75,7 @@ class PerturbationAgent(Agent):
         speaks_russian = language_of(text) == "ru"
         asked = understand(text)
         words = text[:2000]
-        match asked.wish:
+        match asked.intent:
             case "start":
                 arguments = {"operation": asked.operation, "intensity": asked.intensity, "words": words}
                 yield (await turn.call_tool("perturb", arguments)).content
@@ -88,7 +88,7 @@ class PerturbationAgent(Agent):
                     await turn.call_tool("choose_perturbed_answer", {"number": asked.number, "words": words})
                 ).content
             case "leave" | "welcome":
-                is_welcome = asked.wish == "welcome"
+                is_welcome = asked.intent == "welcome"
                 await turn.call_tool("welcome_perturbations", {"is_welcome": is_welcome})
                 if speaks_russian:
                     yield "Хорошо, возмущения разрешены." if is_welcome else "Хорошо, больше ничего не меняю."

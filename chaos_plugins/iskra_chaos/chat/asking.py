@@ -7,7 +7,7 @@ from typing import Literal
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.operations.branch_choice import number_in
 
-Wish = Literal["start", "show", "undo", "leave", "welcome", "choose", "help"]
+Intent = Literal["start", "show", "undo", "leave", "welcome", "choose", "help"]
 
 USUAL = 0.5
 _GENTLE, _STRONG = 0.25, 0.8
@@ -17,7 +17,7 @@ _GENTLE, _STRONG = 0.25, 0.8
 class Asked:
     """What was asked for; ``operation`` and ``intensity`` count for ``start`` only, ``number`` for ``choose``."""
 
-    wish: Wish
+    intent: Intent
     operation: OperationType = "micro_disturbance"
     intensity: float = USUAL
     number: int = 0
@@ -27,7 +27,7 @@ def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{pattern})", re.IGNORECASE)
 
 
-_WISHES: tuple[tuple[Wish, re.Pattern[str]], ...] = (
+_INTENTS: tuple[tuple[Intent, re.Pattern[str]], ...] = (
     (
         "undo",
         _words(
@@ -121,9 +121,9 @@ def understand(text: str) -> Asked:
     if number is not None:
         return Asked("choose", number=number)
     operation = next((name for name, pattern in _OPERATIONS if pattern.search(text)), None)
-    wish = next((name for name, pattern in _WISHES if pattern.search(text)), None)
-    if wish is not None:
-        return Asked(wish)
+    intent = next((name for name, pattern in _INTENTS if pattern.search(text)), None)
+    if intent is not None:
+        return Asked(intent)
     if operation is None or (_QUESTION.match(text) and not _OURSELVES.search(text)):
         return Asked("help")
     return Asked("start", operation, _intensity(text))

@@ -25,12 +25,12 @@ START = [
 @pytest.mark.parametrize(("text", "operation", "intensity"), START)
 def test_operations_are_understood_in_plain_words(text: str, operation: str, intensity: float) -> None:
     asked = understand(text)
-    assert (asked.wish, asked.operation) == ("start", operation)
+    assert (asked.intent, asked.operation) == ("start", operation)
     assert asked.intensity == pytest.approx(intensity)
 
 
 @pytest.mark.parametrize(
-    ("text", "wish"),
+    ("text", "intent"),
     [
         ("put it back", "undo"),
         ("Put the conversation back as it was", "undo"),
@@ -57,8 +57,8 @@ def test_operations_are_understood_in_plain_words(text: str, operation: str, int
         ("", "help"),
     ],
 )
-def test_other_wishes(text: str, wish: str) -> None:
-    assert understand(text).wish == wish
+def test_other_intents(text: str, intent: str) -> None:
+    assert understand(text).intent == intent
 
 
 @given(st.text(max_size=500))
