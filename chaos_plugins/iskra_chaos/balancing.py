@@ -28,7 +28,9 @@ from iskra_sdk.principal import SYSTEM, Principal
 logger = logging.getLogger(__name__)
 
 _WAITING = 1000
+"""Sessions that wait to be looked at after a turn; with one more, its turn is left out."""
 _SESSIONS = 1000
+"""Sessions whose controllers are remembered; the one that was begun first goes first."""
 _REINFORCED = 0.5
 """Strength of stabilisers that an alert calls for."""
 _KEY = "calibrations"

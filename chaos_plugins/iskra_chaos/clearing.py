@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from iskra_chaos.ethics import Clearances, Insertion, Operation, Review, Rules, SessionFacts, review
-from iskra_chaos.ethics.operation import Environment, InjectionType, OperationType
+from iskra_chaos.ethics.operation import MOST_SAID, Environment, InjectionType, OperationType
 from iskra_chaos.faults.models import FaultRequest
 from iskra_chaos.faults.vocabulary import Family
 from iskra_chaos.processes.admission import MINOR, Admission
@@ -40,7 +40,7 @@ _OPERATION_OF_INJECTION: Mapping[InjectionType, OperationType] = {
 }
 
 _LONGEST_QUESTION = 2_000
-_MOST_SAID = 8
+"""Characters of the question in a block that the rules read."""
 
 _LONGEST = 2_000  # characters of one insertion
 
@@ -199,7 +199,7 @@ def _with_block(facts: SessionFacts, block: SIFTBlock) -> SessionFacts:
         update={
             "in_crisis": facts.in_crisis or any(in_crisis(text) for text in texts),
             "sensitive_topics": tuple(topics),
-            "said": (*facts.said, asked)[-_MOST_SAID:] if asked.strip() else facts.said,
+            "said": (*facts.said, asked)[-MOST_SAID:] if asked.strip() else facts.said,
         }
     )
 

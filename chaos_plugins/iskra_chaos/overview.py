@@ -34,6 +34,9 @@ from iskra_sdk.clock import Clock
 from iskra_sdk.plugin_context import KeyValueState
 
 _LEVELS_KEPT = 3600
+"""Noted levels: at least the last hour, at one a second."""
+_HEARD_KEPT = 500
+"""Latest events of the voices."""
 _LEVEL_EVERY = timedelta(minutes=1)
 """After this long a level is noted again although it is the same."""
 _PRESENT = 3600.0
@@ -67,7 +70,7 @@ class Overview:
         self._clock = clock
         self._state = state
         self._alerts = alerts
-        self._voices: deque[tuple[datetime, Mapping[str, object]]] = deque(maxlen=500)
+        self._voices: deque[tuple[datetime, Mapping[str, object]]] = deque(maxlen=_HEARD_KEPT)
         self._seen: dict[str, tuple[Mapping[str, float], float]] = {}
         self._levels: deque[_Level] = deque(maxlen=_LEVELS_KEPT)
         self._results: list[ExperimentResult] = []

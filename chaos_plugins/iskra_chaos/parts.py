@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SENSITIVE_PAIN = 0.5
+"""Reading of pain from which no fault touches a session."""
 
 
 class ChaosParts:

@@ -12,7 +12,7 @@ from iskra_sdk.notifier import Notification
 
 logger = logging.getLogger(__name__)
 
-_TICK = 1.0
+_TICK = 1.0  # seconds
 _SEVERITY = {"critical": Severity.CRITICAL, "high": Severity.ERROR, "medium": Severity.WARNING, "low": Severity.INFO}
 _NOTIFIED = frozenset({"critical", "high"})
 _ABORTING = frozenset({"emergency_stabilization", "halt_operations", "structure_reinforcement"})

@@ -26,7 +26,9 @@ from iskra_voices.wire import (
 )
 
 SENSITIVE_FROM = 0.5
+"""Sensitivity that the caller states, from which lively voices are damped."""
 _DAMPED = 0.7
+"""Factor on the activation of a damped voice."""
 _LIVELY = frozenset({"pino", "hundun"})
 """Voices that are damped in a sensitive conversation."""
 

@@ -7,14 +7,15 @@ the tension falls by ``gain`` per unit of intensity.
 from dataclasses import dataclass
 
 NOMINAL_GAIN = 1.0
+"""The gain that the controller's own gains were chosen for; tension per unit of intensity, as all gains here."""
 GAIN_RANGE = (0.2, 2.0)
 SCALE_RANGE = (0.5, 2.0)
 INTERVENTIONS_NEEDED = 20
 _FORGETTING = 0.98
 _FIRST_VARIANCE = 10.0
-_MOST_VARIANCE = 100.0
+_MOST_VARIANCE = 100.0  # forgetting lets it grow without bound where nothing happens
 _LEAST_CHANGE = 0.02  # of the intensity: smaller ones say nothing about the gain
-_MOST_CHANGE = 2.0
+_MOST_CHANGE = 2.0  # of intensity or tension
 
 
 @dataclass(slots=True)

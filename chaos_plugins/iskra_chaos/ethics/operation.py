@@ -33,7 +33,8 @@ _LONGEST_GOAL = 20_000
 _LONGEST_INSERTION = 2_000
 _MOST_INSERTIONS = 1_000
 _MOST_ITEMS = 100
-_MOST_SAID = 8
+MOST_SAID = 8
+"""Latest messages of the person that the rules read."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Text = Annotated[str, Field(max_length=_LONGEST_TEXT)]
@@ -67,7 +68,7 @@ class SessionFacts(_Facts):
     stopped: bool = False
     goal: str = Field(default="", max_length=_LONGEST_GOAL)
     request: str = Field(default="", max_length=_LONGEST_REQUEST)
-    said: Annotated[tuple[Text, ...], Field(max_length=_MOST_SAID)] = ()
+    said: Annotated[tuple[Text, ...], Field(max_length=MOST_SAID)] = ()
     readings: Mapping[str, Share] = Field(default_factory=dict)
     in_crisis: bool = False
     is_minor: bool = False

@@ -12,6 +12,13 @@ _WARMEST = 1.2
 _WARMEST_WITHOUT_MIN_P = 1.0
 _MIN_P = 0.05  # Nguyen et al., "Turning up the heat: min-p sampling" (2407.01082): keeps hot sampling coherent
 _USUAL_TEMPERATURE = 0.7
+"""What is assumed of a call that names no temperature."""
+
+
+def temperature_of(parameters: Mapping[str, object]) -> float:
+    """Return the temperature that a call asks for, or the usual one where it asks for none."""
+    given = parameters.get("temperature")
+    return float(given) if isinstance(given, int | float) and not isinstance(given, bool) else _USUAL_TEMPERATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,7 @@ class SamplerShift:
             parameters: Those of the request.
             has_min_p: The upstream knows ``min_p``; without it the temperature stays at 1 or below.
         """
-        given = parameters.get("temperature")
-        base = float(given) if isinstance(given, int | float) and not isinstance(given, bool) else _USUAL_TEMPERATURE
+        base = temperature_of(parameters)
         limit = max(base, _WARMEST if has_min_p else _WARMEST_WITHOUT_MIN_P)
         shifted: dict[str, object] = {**parameters, "temperature": round(min(limit, base + self.warmer), 3)}
         if self.top_p is not None:

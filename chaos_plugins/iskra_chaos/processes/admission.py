@@ -27,7 +27,7 @@ _ABOUT_JUDGE = {
 }
 _SAID = 8  # latest messages that are searched for a crisis
 _READ = 600  # characters of each that the rules read
-_READ_FOR_TOPICS = 8_000
+_READ_FOR_TOPICS = 8_000  # characters of each that are searched for delicate subjects
 MINOR = "minor"
 """The claim of a credential whose owner is a child."""
 

@@ -15,7 +15,7 @@ DEADLINE = 4.0
 """Seconds a start waits for the model; then the verdict of the rules stands."""
 _FROM_INTENSITY = 0.4
 """Level 1 never waits for a model."""
-_MOST_TOKENS = 400
+_MOST_TOKENS = 400  # of the judge's answer
 
 
 class ModelJudge:

@@ -28,7 +28,9 @@ HELD_OFF = 20
 _VOICES: Mapping[Stabiliser, str] = {"voice_sam": "sam", "voice_anhantha": "anhantha"}
 """Stabilisers that are voices; Anhantha, who is asked for when something hurt, takes the place of Sam."""
 _KEPT = 200
+"""Leases that are shown, ended ones included; the ended ones go first."""
 _MOST_SESSIONS = 1000
+"""Sessions that are calmed down at once."""
 
 
 @dataclass(eq=False, slots=True)

@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from iskra_chaos.balance.causes import TEMPERATURE_STEP, Stabiliser
-from iskra_chaos.operations.perturbation import instructed
+from iskra_chaos.operations.perturbation import instructed, temperature_of
 from iskra_chaos.processes.streams import closed_at_end
 from iskra_chaos.stabilisers.stabilising import Stabilising
 from iskra_sdk.errors import LLMError
 from iskra_sdk.interceptor import Proceed
 from iskra_sdk.llm import LLMChunk, LLMRequest
-
-_USUAL_TEMPERATURE = 0.7
 
 
 class Steadying:
@@ -53,9 +51,8 @@ class Steadying:
             return request, acting
         messages, parameters = request.messages, request.parameters
         if self._stabilising.acts(session_id, "lower_temperature"):
-            given = parameters.get("temperature")
-            base = float(given) if isinstance(given, int | float) else _USUAL_TEMPERATURE
-            parameters = {**parameters, "temperature": round(max(0.0, base - TEMPERATURE_STEP), 3)}
+            cooler = max(0.0, temperature_of(parameters) - TEMPERATURE_STEP)
+            parameters = {**parameters, "temperature": round(cooler, 3)}
             acting.append("lower_temperature")
         reminder = self._stabilising.reminder(session_id)
         if reminder:
