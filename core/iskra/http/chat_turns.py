@@ -10,6 +10,7 @@ import orjson
 
 from iskra.approvals import Reply, chat_text, parse_reply, speaks_russian
 from iskra.approvals.reasons import undecided_text
+from iskra.http.chat_questions import dropped_text, drops_question, way_out
 from iskra.http.chat_wire import NO_USAGE, ChunkWriter, bad, completion, wants_stream, wants_usage
 from iskra.http.client_watch import ClientWatch, WatchedClient
 from iskra.http.exchange import JSON, Exchange
@@ -104,7 +105,10 @@ class ChatTurns:
                 try:
                     answered = await kernel.turns.answer(principal, session_id, text)
                 except BadInputError as error:  # none of the options
-                    return _Reply(session_id, [str(error)], None, waiting.number)
+                    if not drops_question(text):
+                        return _Reply(session_id, [f"{error} {way_out(language)}"], None, waiting.number)
+                    await kernel.turns.cancel(principal, waiting.id, "the question was dropped")
+                    return _Reply(session_id, [dropped_text(language)], None, waiting.number)
                 if answered is not None:
                     answer = await self._continuation(principal, waiting, answered.first_seq + 1, language)
                     return _Reply(session_id, (), answer, waiting.number)

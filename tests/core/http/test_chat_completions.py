@@ -163,6 +163,21 @@ async def test_a_new_message_while_an_approval_is_open_gets_a_reminder(client: h
     assert answer == "Result: wrote remember me"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told", "drop", "dropped"),
+    [("beer", 'write "cancel"', "Cancel.", "dropped"), ("пиво", "напишите «отмена»", "отмена", "снят")],
+)
+async def test_a_question_that_nobody_wants_to_answer_is_dropped(
+    client: httpx.AsyncClient, wrong: str, told: str, drop: str, dropped: str
+) -> None:
+    turns = ["a drink please", await say(client, "agent:asker", "a drink please")]
+    turns += [wrong, await say(client, "agent:asker", *turns, wrong)]
+    assert told in turns[-1]
+    turns += [drop, await say(client, "agent:asker", *turns, drop)]
+    assert dropped in turns[-1]
+    assert "Tea or coffee?" in await say(client, "agent:asker", *turns, "another drink")
+
+
 async def test_a_question_is_answered_by_the_next_message(client: httpx.AsyncClient) -> None:
     question = await say(client, "agent:asker", "a drink please")
     assert question == "Tea or coffee?\n\n1. tea\n2. coffee"
