@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.undo import to_the_end
 from iskra_sdk.client import AsyncIskraClient
 from iskra_sdk.errors import BusyError, IskraError, NotFoundError
@@ -39,7 +39,7 @@ class Lease:
         beats: Heartbeats that were answered.
     """
 
-    spec: FaultSpec
+    spec: DeclaredFault
     id: str = ""
     state: str = "asked"
     requested: int = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load_probes import MessageReader, lost_and_doubled, samples_of
 from iskra_chaos.experiments.pairwise_faults import PairwiseFaults
@@ -117,7 +117,7 @@ async def pairwise_faults(
             found.append(f"{doubled - before[1]} messages are there twice")
         return found
 
-    specs = [FaultSpec.model_validate(fault) for fault in faults]
+    specs = [DeclaredFault.model_validate(fault) for fault in faults]
     if len(specs) < 2 or size < 2:
         raise ActivityError("Pairs need at least two faults, and rounds of at least two.")
     pairs = PairwiseFaults(run_context, look, seconds)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from iskra_chaos.experiments.errors import ActivityError
 from iskra_chaos.experiments.fault_leases import FaultLeases, Lease
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_sdk.errors import IskraError
@@ -90,7 +90,7 @@ class PairwiseFaults:
         self._leases = FaultLeases(context.client, new_id("experiment"))
         self.observed: Counter[str] = Counter()
 
-    async def run(self, faults: Sequence[FaultSpec], size: int, seed: int, folder: Path | None) -> dict[str, Any]:
+    async def run(self, faults: Sequence[DeclaredFault], size: int, seed: int, folder: Path | None) -> dict[str, Any]:
         """Let every pair act; return how many rounds that took and what broke.
 
         Args:
@@ -118,10 +118,10 @@ class PairwiseFaults:
             "broken": broken,
         }
 
-    async def _breaks(self, faults: Sequence[FaultSpec]) -> bool:
+    async def _breaks(self, faults: Sequence[DeclaredFault]) -> bool:
         return bool(await self._round(faults))
 
-    async def _round(self, faults: Sequence[FaultSpec]) -> list[str]:
+    async def _round(self, faults: Sequence[DeclaredFault]) -> list[str]:
         """Let faults act together for a while; return what is broken afterwards."""
         before = self._unnamed_failures()
         leases = [Lease(fault) for fault in faults]
@@ -152,7 +152,7 @@ class PairwiseFaults:
             reasons.update({reason: count for reason, count in samples.reasons.items() if reason not in named})
         return reasons
 
-    def _reproducer(self, faults: Sequence[FaultSpec], reasons: Sequence[str]) -> dict[str, Any]:
+    def _reproducer(self, faults: Sequence[DeclaredFault], reasons: Sequence[str]) -> dict[str, Any]:
         probes = "iskra_chaos.experiments.probes"
         wait = {"type": "python", "module": probes, "func": "wait", "arguments": {"seconds": self._seconds}}
         lost = {"type": "python", "module": probes, "func": "lost_messages"}

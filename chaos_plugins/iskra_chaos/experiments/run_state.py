@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from iskra_chaos.experiments.activity_runs import ActivityRuns, Record
 from iskra_chaos.experiments.fault_leases import FaultLeases, Lease
 from iskra_chaos.experiments.files.document import Experiment
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
@@ -52,7 +52,7 @@ class RunState:
     leases: FaultLeases
     runs: ActivityRuns
     make_load: MakeLoad | None = None
-    clearance: Callable[[FaultSpec], Awaitable[str]] | None = None
+    clearance: Callable[[DeclaredFault], Awaitable[str]] | None = None
     findings: Findings = field(default_factory=Findings)
     undo: UndoStack = field(default_factory=UndoStack)
     faults: list[Lease] = field(default_factory=list)

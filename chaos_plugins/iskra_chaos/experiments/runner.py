@@ -18,7 +18,7 @@ from iskra_chaos.experiments.experiment_run import ExperimentRun
 from iskra_chaos.experiments.fault_leases import HEARTBEAT, FaultLeases
 from iskra_chaos.experiments.files.allow_list import AllowList
 from iskra_chaos.experiments.files.document import Experiment, PythonProvider
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.files.variables import Variables, load_configuration, load_secrets
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.load import LoadRun
@@ -63,7 +63,7 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         heartbeat: float = HEARTBEAT,
         handle_signals: bool = True,
-        clearance: Callable[[FaultSpec], Awaitable[str]] | None = None,
+        clearance: Callable[[DeclaredFault], Awaitable[str]] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._connection = Connection(url, token, token_file, _TIMEOUT)

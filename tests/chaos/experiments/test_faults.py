@@ -7,7 +7,7 @@ import pytest
 
 from chaos.experiments.experiment_documents import break_it, call, experiment, http, mend_it
 from chaos.experiments.target_server import FAULTS, TargetServer
-from iskra_chaos.experiments.files.extension import FaultSpec
+from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.journal import Journal
 from iskra_chaos.experiments.runner import Runner
 
@@ -168,7 +168,7 @@ async def test_a_rollback_of_the_fault_that_breaks_the_system_is_found(target: T
 async def test_what_a_fault_says_is_filled_and_cleared(target: TargetServer) -> None:
     asked: list[str] = []
 
-    async def clearance(spec: FaultSpec) -> str:
+    async def clearance(spec: DeclaredFault) -> str:
         asked.append(spec.title)
         return "from the review"
 

@@ -35,7 +35,7 @@ class Scope(_Block):
     experiment_arm: bool = True
 
 
-class FaultSpec(_Block):
+class DeclaredFault(_Block):
     """A fault that the server applies for as long as its lease is renewed.
 
     Attributes:
@@ -232,7 +232,7 @@ class IskraExtension(_Block):
 
     name: Literal["iskra"] = "iskra"
     level: Annotated[int, Field(ge=1, le=3)] = 1
-    faults: list[FaultSpec] = Field(default_factory=list, max_length=16)
+    faults: list[DeclaredFault] = Field(default_factory=list, max_length=16)
     guards: list[Guard] = Field(default_factory=list, max_length=64)
     load: Load | None = None
     arms: Arms | None = None
