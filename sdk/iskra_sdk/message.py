@@ -1,5 +1,6 @@
 """Messages in OpenAI's chat shape, the one every provider and frontend understands."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -12,6 +13,12 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+# Letters and marks that fonts draw as nothing; the rest of what is unseen has the categories Cc and Cf.
+_DRAWN_AS_NOTHING = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+
 
 def clean_text(text: str) -> str:
     """Replace NUL and lone surrogates, which databases and JSON parsers refuse, by U+FFFD."""
@@ -22,6 +29,13 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a person sees nothing in a text: it is empty, or all space and zero-width or direction marks."""
+    return all(
+        char.isspace() or char in _DRAWN_AS_NOTHING or unicodedata.category(char) in ("Cc", "Cf") for char in text
+    )
 
 
 @dataclass(frozen=True, slots=True)

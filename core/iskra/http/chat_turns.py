@@ -32,7 +32,7 @@ from iskra_sdk.errors import (
 )
 from iskra_sdk.event import EventType
 from iskra_sdk.ids import SessionId, TurnId
-from iskra_sdk.message import Message, clean_text
+from iskra_sdk.message import Message, clean_text, is_blank
 from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import TurnRecord, TurnState
 
@@ -342,7 +342,7 @@ def _input_text(messages: Sequence[Mapping[str, Any]]) -> str:
     elif not isinstance(content, str):
         raise bad("The content of the last message must be text.", "messages")
     text = clean_text(text_of(last)).strip()
-    if not text:
+    if is_blank(text):
         raise bad("The last message is empty.", "messages")
     return text
 
@@ -353,6 +353,6 @@ def _history(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
     for message in messages:
         role = "system" if message["role"] == "developer" else message["role"]
         text = clean_text(text_of(message))
-        if role in ("system", "user", "assistant") and text.strip():
+        if role in ("system", "user", "assistant") and not is_blank(text):
             history.append(Message({"role": role, "content": text}))
     return history

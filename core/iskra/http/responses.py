@@ -24,7 +24,7 @@ from iskra_sdk.approval import ApprovalState
 from iskra_sdk.errors import BadInputError, ConflictError, TurnNotFoundError
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import ApprovalId, SessionId, TurnId
-from iskra_sdk.message import Message, clean_text
+from iskra_sdk.message import Message, clean_text, is_blank
 from iskra_sdk.principal import Principal
 from iskra_sdk.session_store import TurnRecord, TurnState
 
@@ -238,7 +238,7 @@ def _read_input(given: object) -> _Input:
     """
     if isinstance(given, str):
         text = clean_text(given).strip()
-        if not text:
+        if is_blank(text):
             raise bad("`input` is empty.", "input")
         return _Input(text=text)
     if not isinstance(given, list) or not given:
@@ -261,10 +261,12 @@ def _read_input(given: object) -> _Input:
             )
     if result.decisions:
         return result
-    if not messages or messages[-1][0] != "user" or not messages[-1][1].strip():
+    if not messages or messages[-1][0] != "user":
         raise bad("The last item of `input` must be a message of the user.", "input")
+    if is_blank(messages[-1][1]):
+        raise bad("The last message of `input` is empty.", "input", mend="Write something.")
     result.text = messages[-1][1].strip()
-    result.history = [Message({"role": role, "content": text}) for role, text in messages[:-1] if text.strip()]
+    result.history = [Message({"role": role, "content": text}) for role, text in messages[:-1] if not is_blank(text)]
     return result
 
 

@@ -31,7 +31,7 @@ from iskra_sdk.errors import (
 )
 from iskra_sdk.event import Event, EventType
 from iskra_sdk.ids import MessageId, SessionId, TurnId, new_id
-from iskra_sdk.message import Message, clean_text
+from iskra_sdk.message import Message, clean_text, is_blank
 from iskra_sdk.principal import SYSTEM, Principal
 from iskra_sdk.session_store import (
     UNFINISHED,
@@ -182,7 +182,7 @@ class TurnRunner:
                 mend="Send it in parts, or put it in a file; an admin can raise `limits.message_bytes`.",
                 facts={"limit": self._limits.message_bytes},
             )
-        if not message.text.strip() and not isinstance(message.wire.get("content"), list):
+        if is_blank(message.text) and not _has_other_parts(message):
             raise BadInputError("The message is empty.", mend="Write something.")
         return message
 
@@ -489,6 +489,13 @@ def _stored(
     return AppendMessage(
         StoredMessage(MessageId(message_id), session_id, position, message, record.created_at, turn_id=turn_id)
     )
+
+
+def _has_other_parts(message: Message) -> bool:
+    """Return whether a message has parts that are no text, such as images."""
+    content = message.wire.get("content")
+    parts = content if isinstance(content, list) else ()
+    return any(not isinstance(part, dict) or part.get("type") != "text" for part in parts)
 
 
 def _same_request(existing: TurnRecord, wanted: _Wanted) -> TurnRecord:
