@@ -66,6 +66,7 @@ class Lease:
             "applied": self.applied,
             "observed": self.observed,
             "minimum_observed": self.spec.minimum_observed,
+            "operation": self.spec.operation,
             "reason": self.reason,
             "heartbeats": self.beats,
         }
@@ -136,6 +137,7 @@ class FaultLeases:
             "parameters": spec.parameters if parameters is None else parameters,
             "strategy": spec.strategy,
             "seed": spec.seed,
+            "intensity": spec.intensity,
             "scope": scope,
             "ttl": spec.ttl,
             "experiment": self._experiment,

@@ -53,7 +53,7 @@ class Method:
             context.load = self._state.make_load(self._state.runs.judge, self._state.variables)
             await self._or_end(context.load.prepare())
         waited_for: list[asyncio.Task[None]] = []
-        for spec in own.faults if not is_dry else ():
+        for spec in own.all_faults if not is_dry else ():
             lease = Lease(spec)
             self._state.faults.append(lease)
             context.faults[spec.title] = lease

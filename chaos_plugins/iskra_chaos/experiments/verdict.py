@@ -1,5 +1,6 @@
 """What an experiment says in the end."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -100,6 +101,14 @@ def _doubts(findings: Findings) -> list[str]:
         f"{fault['minimum_observed']} were expected: whatever was measured, it was not its effect."
         for fault in findings.faults
         if fault["observed"] < fault["minimum_observed"]
+    ]
+    observed: Counter[str] = Counter()
+    for fault in findings.faults:
+        observed[fault.get("operation", "")] += fault["observed"]
+    doubts += [
+        f"None of the faults of the operation {name!r} was observed: whatever was measured, it was not its effect."
+        for name, times in observed.items()
+        if name and not times
     ]
     if not findings.judgements:
         doubts.append("Nothing was held against a tolerance, so there is no result.")

@@ -4,6 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from iskra_chaos.ethics.operation import OperationType
+from iskra_chaos.faults.resilience_form import combinations_of, faults_of
+from iskra_sdk.interceptor import Point
+
 MAX_CLIENTS = 256
 MAX_REQUESTS = 1_000_000
 MAX_SESSIONS = 1000
@@ -52,6 +56,8 @@ class DeclaredFault(_Block):
         lasts: Seconds it stays; by default until the hypothesis has been checked after the method.
         minimum_observed: Fewer observed effects than this make the verdict ``invalid``.
         on_lost: What happens when the server ends the fault by itself.
+        intensity: Of the operation it belongs to; cuts the share of sessions that it may reach.
+        operation: What the operation is called; of its faults one has to be observed.
     """
 
     point: str = Field(min_length=1)
@@ -67,11 +73,72 @@ class DeclaredFault(_Block):
     lasts: Seconds | None = None
     minimum_observed: Annotated[int, Field(ge=0)] = 1
     on_lost: Literal["abort", "continue"] = "abort"
+    intensity: Annotated[float, Field(ge=0.1, le=1.0)] | None = None
+    operation: str = ""
 
     @property
     def title(self) -> str:
         """What people call it."""
         return self.name or f"{self.point} {self.kind}"
+
+
+class DeclaredOperation(_Block):
+    """An operation in its resilience form: which faults it lets loose follows from its intensity.
+
+    Attributes:
+        type: Which one.
+        intensity: In [0.1, 1].
+        point: Where, for ``micro_disturbance`` and ``pattern_break``; a streamed model call by default.
+        combination: Which combination of faults ``emergent_stimulation`` tries, counted from 0; after the last one
+            comes the first again.
+        seed: Chooses among kinds of faults, and the calls that they meet.
+    """
+
+    type: OperationType
+    intensity: Annotated[float, Field(ge=0.1, le=1.0)] = 0.3
+    point: Point | None = None
+    combination: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    scope: Scope = Field(default_factory=Scope)
+    name: str = ""
+    ttl: Annotated[float, Field(ge=1.0, le=60.0)] = 3.0
+    clearance: str = ""
+    starts_after: Seconds = 0.0
+    lasts: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _has_faults(self) -> Self:
+        self.faults()  # a point that has nothing to offer is refused before anything runs
+        return self
+
+    def faults(self) -> list[DeclaredFault]:
+        """Return its faults."""
+        if self.type == "emergent_stimulation":
+            combinations = combinations_of(self.intensity, seed=self.seed)
+            found = combinations[self.combination % len(combinations)]
+        else:
+            found = faults_of(self.type, self.intensity, seed=self.seed, point=self.point)
+        called = self.name or self.type
+        return [
+            DeclaredFault(
+                point=fault.point,
+                kind=fault.kind,
+                parameters=fault.parameters,
+                strategy=fault.strategy.model_dump(mode="json"),
+                seed=fault.seed,
+                # A clock is the whole server's.
+                scope=Scope(experiment_arm=False) if fault.point is Point.CLOCK else self.scope,
+                name=f"{called}: {fault.point} {fault.kind}",
+                ttl=self.ttl,
+                clearance=self.clearance,
+                starts_after=self.starts_after,
+                lasts=self.lasts,
+                minimum_observed=0,
+                intensity=fault.intensity,
+                operation=called,
+            )
+            for fault in found
+        ]
 
 
 class Guard(_Block):
@@ -220,6 +287,7 @@ class IskraExtension(_Block):
         level: How hard it is on the server, 1 to 3: its weight in the resilience score, and how long a server rests
             afterwards before a scheduled one.
         faults: Applied from the beginning of the method, undone on every exit.
+        operations: Their faults likewise.
         guards: Watched during the method.
         load: Runs beside the method's activities; the method ends when both have ended.
         arms: Without them every request belongs to the experiment arm.
@@ -233,6 +301,7 @@ class IskraExtension(_Block):
     name: Literal["iskra"] = "iskra"
     level: Annotated[int, Field(ge=1, le=3)] = 1
     faults: list[DeclaredFault] = Field(default_factory=list, max_length=16)
+    operations: list[DeclaredOperation] = Field(default_factory=list, max_length=3)
     guards: list[Guard] = Field(default_factory=list, max_length=64)
     load: Load | None = None
     arms: Arms | None = None
@@ -247,3 +316,8 @@ class IskraExtension(_Block):
         if self.load is None and (self.sequential or self.arms or any(guard.measure for guard in self.guards)):
             raise ValueError("arms, a sequential test and guards with a measure need a `load`")
         return self
+
+    @property
+    def all_faults(self) -> list[DeclaredFault]:
+        """The faults, and those of the operations."""
+        return [*self.faults, *(fault for operation in self.operations for fault in operation.faults())]
