@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from iskra_plugins.adaptive_approvals.advisor import Learner
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
-from iskra_sdk import Event, PluginContext, Risk, Verdict
+from iskra_sdk import Event, PluginContext, Principal, Risk, Verdict
 from iskra_sdk.approval import ApprovalRequest, ApprovalState, CallFacts, canonical_arguments
 from iskra_sdk.ids import ApprovalId, SessionId, TurnId
 from iskra_sdk.testing import ManualClock, MemoryStore
@@ -231,6 +231,11 @@ class Context:
     state: HarnessState
     name: str = "adaptive_approvals"
     told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    audited: list[tuple[str, str, str, Mapping[str, object]]] = field(default_factory=list)
+
+    async def audit(self, action: str, *, principal: Principal, target: str, data: Mapping[str, object]) -> None:
+        """Keep the entry: action, id of who did it, target, data."""
+        self.audited.append((action, principal.id, target, data))
 
     async def tell_session(
         self, _session_id: object, event_type: str, data: Mapping[str, object], **_more: object

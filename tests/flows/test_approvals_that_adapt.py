@@ -92,6 +92,9 @@ def test_the_sixth_page_offers_a_rule_and_the_seventh_is_written_without_a_quest
         assert rule["id"] in listed.stdout, listed.stderr
         assert server.iskra("learned-rules", "revoke", rule["id"]).returncode == 0
         assert server.iskra("learned-rules", "revoke", rule["id"]).returncode == 1
+        recorded = client.request("GET", "/api/v1/admin/audit?action=adaptive_approvals.*")["data"]
+        assert [entry["action"].partition(".")[2] for entry in recorded] == ["rule_revoked", "rule_accepted"]
+        assert {(entry["target"], entry["data"]["tool"]) for entry in recorded} == {(rule["id"], "write_file")}
         person.write("docs/page7.md")
         assert len(person.asked) == 11
 

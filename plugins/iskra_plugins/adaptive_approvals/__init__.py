@@ -4,6 +4,7 @@ Nothing comes into force by itself. After five approvals in a row of calls of on
 the user accepts it with "always", over HTTP, or not at all. A rejection takes a rule back, and every rule expires.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
@@ -15,10 +16,16 @@ from iskra_plugins.adaptive_approvals.command import learned_rules
 from iskra_plugins.adaptive_approvals.routes import learned_rule_routes
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
 from iskra_sdk import ApprovalAdvisor, Command, EventHandler, PluginContext, hookimpl
+from iskra_sdk.errors import IskraError
 from iskra_sdk.plugin_context import Lifespan
 from iskra_sdk.routes import PluginRoutes
 
 __all__ = ["AdaptiveSettings", "settings_schema"]
+
+_EXPIRY_SECONDS = 3600.0
+"""Between two looks for rules whose time is over; none of them allows anything meanwhile."""
+
+logger = logging.getLogger(__name__)
 
 _learners: "WeakKeyDictionary[PluginContext, Learner]" = WeakKeyDictionary()
 
@@ -37,9 +44,20 @@ def settings_schema() -> type[BaseModel]:
 
 @hookimpl
 def lifespan(context: PluginContext) -> Lifespan:
+    learner = _learner_of(context)
+
+    async def record_expired() -> None:
+        while True:
+            try:
+                await learner.record_expired()
+            except IskraError as exc:
+                logger.warning("expired rules are not recorded yet", extra={"error": exc.code})
+            await context.clock.sleep(_EXPIRY_SECONDS)
+
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
-        await _learner_of(context).load()
+        await learner.load()
+        context.tasks.start(record_expired, name="record expired rules")
         yield
 
     return running()

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pydantic_core import from_json
 
 from iskra_plugins.adaptive_approvals.ledger import LearnedRule, Thresholds, UserLedger
+from iskra_plugins.adaptive_approvals.recording import RuleRecording
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
 from iskra_plugins.adaptive_approvals.shapes import Shape, shape_of
 from iskra_plugins.adaptive_approvals.telling import RuleTelling
@@ -13,7 +14,7 @@ from iskra_plugins.adaptive_approvals.texts import TEXTS
 from iskra_sdk import Advice, ApprovalAdvisor, Event, PluginContext, Risk, Verdict
 from iskra_sdk.approval import ApprovalRequest, CallFacts
 from iskra_sdk.ids import ApprovalId
-from iskra_sdk.principal import SYSTEM
+from iskra_sdk.principal import SYSTEM, Principal
 
 _PREFIX = "user:"
 
@@ -37,11 +38,23 @@ class Learner(ApprovalAdvisor):
         self._ledgers: dict[str, UserLedger] = {}
         self._writing = asyncio.Lock()
         self._telling = RuleTelling(context)
+        self._recording = RuleRecording(context)
 
     async def load(self) -> None:
         """Read what was learned before."""
         for key in await self._context.state.keys(_PREFIX):
             self._ledgers[key.removeprefix(_PREFIX)] = UserLedger.model_validate(await self._context.state.get(key))
+
+    async def record_expired(self) -> None:
+        """Write the rules whose time is over to the audit log, each at least once."""
+        for user, ledger in list(self._ledgers.items()):
+            ledger.expire(self._context.clock.now())
+            if not ledger.expired:
+                continue
+            while ledger.expired:
+                await self._recording.expired(user, ledger.expired[0])
+                ledger.expired.pop(0)
+            await self._write(user)
 
     def ledger(self, user: str) -> UserLedger:
         """Return a user's ledger."""
@@ -83,10 +96,12 @@ class Learner(ApprovalAdvisor):
             elif str(request.risk) in self._silent and ledger.offers(shape.id, self._thresholds):
                 ledger.accept(shape.id, now, self._thresholds, is_silent=True)
         await self._write(request.principal_id)
-        after = ledger.rule_for(shape.id, now)
+        after, user = ledger.rule_for(shape.id, now), Principal(request.principal_id)
         if after is not None and after != before:
+            await self._recording.accepted(user, user.id, after, approval_id=request.id)
             await self._telling.accepted(request, shape, after)
         elif after is None and before is not None:
+            await self._recording.revoked(user, user.id, before, approval_id=request.id)
             await self._telling.revoked(request, shape)
 
     async def offer(self, event: Event) -> None:
@@ -113,21 +128,28 @@ class Learner(ApprovalAdvisor):
             return None
         return shape_of(request.tool, Risk(request.risk), from_json(request.arguments))
 
-    async def accept(self, user: str, shape_id: str) -> LearnedRule | None:
-        """Put an offered rule in force; ``None`` if none is offered for the shape."""
+    async def accept(self, by: Principal, shape_id: str) -> LearnedRule | None:
+        """Put a rule that is offered to somebody in force; ``None`` if none is offered for the shape."""
+        user = by.id
         ledger = self.ledger(user)
         if not ledger.offers(shape_id, self._thresholds):
             return None
         rule = ledger.accept(shape_id, self._context.clock.now(), self._thresholds)
         await self._write(user)
+        await self._recording.accepted(by, user, rule)
         return rule
 
-    async def revoke(self, user: str, shape_id: str) -> bool:
-        """Take a rule back."""
-        is_gone = self.ledger(user).revoke(shape_id)
-        if is_gone:
-            await self._write(user)
-        return is_gone
+    async def revoke(self, by: Principal, shape_id: str, *, user: str = "") -> bool:
+        """Take a rule of ``user`` back, or one of one's own; return whether it was in force."""
+        user = user or by.id
+        ledger = self.ledger(user)
+        ledger.expire(self._context.clock.now())
+        rule = ledger.revoke(shape_id)
+        if rule is None:
+            return False
+        await self._write(user)
+        await self._recording.revoked(by, user, rule)
+        return True
 
     def offered(self, user: str) -> dict[str, str]:
         """Return what is offered to a user: shape id → its text."""

@@ -47,6 +47,8 @@ class UserLedger(BaseModel):
 
     shapes: dict[str, ShapeRecord] = Field(default_factory=dict)
     rules: dict[str, LearnedRule] = Field(default_factory=dict)
+    expired: list[LearnedRule] = Field(default_factory=list)
+    """Rules whose end is not in the audit log yet."""
 
     def approved(self, shape_id: str, text: str, tool: str, thresholds: Thresholds) -> None:
         """Note an approval."""
@@ -95,18 +97,23 @@ class UserLedger(BaseModel):
         """Return the rule in force for a shape; one that has expired must be earned and accepted anew."""
         rule = self.rules.get(shape_id)
         if rule is not None and rule.expires_at <= now:
-            del self.rules[shape_id]
+            self.expired.append(self.rules.pop(shape_id))
             if (record := self.shapes.get(shape_id)) is not None:
                 record.approvals = 0
             return None
         return rule
 
-    def revoke(self, shape_id: str) -> bool:
-        """Take a rule back; its shape has to earn a new one."""
+    def expire(self, now: datetime) -> None:
+        """Take the rules whose time is over out of force."""
+        for shape_id in list(self.rules):
+            self.rule_for(shape_id, now)
+
+    def revoke(self, shape_id: str) -> LearnedRule | None:
+        """Take a rule back, and return it; its shape has to earn a new one."""
         rule = self.rules.pop(shape_id, None)
         if rule is not None and (record := self.shapes.get(shape_id)) is not None:
             record.approvals = 0
-        return rule is not None
+        return rule
 
     def _touched(self, shape_id: str, text: str, tool: str) -> ShapeRecord:
         record = self.shapes.pop(shape_id, None) or ShapeRecord(text=text, tool=tool)

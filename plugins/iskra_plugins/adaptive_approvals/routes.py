@@ -34,7 +34,7 @@ def _app(learner: Learner) -> FastAPI:
     @app.post("/{rule_id}/accept", tags=["approvals"])
     async def accept_learned_rule(request: Request, rule_id: str) -> JSONResponse:
         """Accept an offered rule."""
-        rule = await learner.accept(_owner(request, None), rule_id)
+        rule = await learner.accept(_caller(request), rule_id)
         if rule is None:
             raise NotFoundError(f"No rule {rule_id!r} is offered to you.", mend="The list shows what is offered.")
         return JSONResponse(_wire(rule))
@@ -42,15 +42,20 @@ def _app(learner: Learner) -> FastAPI:
     @app.delete("/{rule_id}", tags=["approvals"])
     async def revoke_learned_rule(request: Request, rule_id: str, user: str | None = None) -> JSONResponse:
         """Take a rule back; calls like it ask again."""
-        if not await learner.revoke(_owner(request, user), rule_id):
+        if not await learner.revoke(_caller(request), rule_id, user=_owner(request, user)):
             raise NotFoundError(f"There is no rule {rule_id!r} in force.", mend="The list shows those in force.")
         return JSONResponse({"id": rule_id, "revoked": True})
 
     return app
 
 
-def _owner(request: Request, user: str | None) -> str:
+def _caller(request: Request) -> Principal:
     principal: Principal = request.scope["state"]["principal"]
+    return principal
+
+
+def _owner(request: Request, user: str | None) -> str:
+    principal = _caller(request)
     if user is not None and user != principal.id and not principal.is_admin:
         raise PermissionDeniedError("Only an admin sees the rules of others.", mend="Leave `user` out.")
     return user or principal.id

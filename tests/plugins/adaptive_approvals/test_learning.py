@@ -15,13 +15,15 @@ from pydantic import ValidationError
 from iskra_plugins.adaptive_approvals.advisor import Learner
 from iskra_plugins.adaptive_approvals.ledger import MOST_SHAPES, Thresholds, UserLedger
 from iskra_plugins.adaptive_approvals.settings import AdaptiveSettings
-from iskra_sdk import Advice, Event, Risk, Verdict
+from iskra_sdk import Advice, Event, Principal, Risk, Verdict
 from iskra_sdk.approval import CallFacts
 from iskra_sdk.errors import BusyError
 from iskra_sdk.testing import ManualClock, MemoryStore
 from iskra_sdk.testing.harness_context import HarnessState
 
 FOLDER = Path(__file__).parents[3] / "benchmarks"
+ANNA, BORIS = Principal("anna"), Principal("boris")
+ADMIN = Principal("admin", permissions=frozenset({"*"}))
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,56 @@ async def test_the_session_is_told_of_a_rule_when_it_begins_and_when_a_refusal_t
     await office.decide(approves=False)
     assert [kind for kind, _ in office.context.told[1:]] == ["adaptive_approvals.rule_revoked"]
     assert office.context.told[1][1]["rule_id"] == accepted["rule_id"]
+
+
+async def test_the_audit_log_says_who_accepted_and_took_back_which_rule(office: Office) -> None:
+    for _ in range(5):
+        await office.decide()
+    assert office.context.audited == []
+    await office.decide(remember=True)
+    await office.decide()  # of a rule that holds already nothing is recorded
+    (rule,) = office.learner.in_force("anna")
+    facts = {"user": "anna", "tool": "write_file"}
+    begun = {**facts, "expires_at": "2026-01-31T00:00:00+00:00", "silent": False}
+    assert office.context.audited == [("rule_accepted", "anna", rule.id, {**begun, "approval_id": "apr_1"})]
+    await office.decide(approves=False)
+    assert office.context.audited[1:] == [("rule_revoked", "anna", rule.id, {**facts, "approval_id": "apr_1"})]
+    for _ in range(5):
+        await office.decide()
+    assert await office.learner.accept(BORIS, rule.id) is None
+    await office.learner.accept(ANNA, rule.id)
+    assert not await office.learner.revoke(BORIS, rule.id)
+    await office.learner.revoke(ADMIN, rule.id, user="anna")
+    assert office.context.audited[2:] == [
+        ("rule_accepted", "anna", rule.id, begun),
+        ("rule_revoked", "admin", rule.id, facts),
+    ]
+    assert "docs" not in str(office.context.audited)
+
+
+@pytest.mark.parametrize("is_asked_first", [False, True])
+async def test_a_rule_that_expires_is_in_the_audit_log_once_also_after_a_restart(
+    office: Office, month: ModuleType, *, is_asked_first: bool
+) -> None:
+    for _ in range(5):
+        await office.decide()
+    await office.decide(remember=True)
+    await office.learner.record_expired()
+    again = Office(month, office.store)
+    await again.learner.load()
+    again.context.clock.set_now(office.context.clock.now() + timedelta(days=31))
+    if is_asked_first:
+        assert again.advice() is None
+    await again.learner.record_expired()
+    await again.learner.record_expired()
+    ((action, who, _, facts),) = again.context.audited
+    assert (action, who) == ("rule_expired", "system")
+    assert facts == {"user": "anna", "tool": "write_file", "expires_at": "2026-01-31T00:00:00+00:00"}
+    third = Office(month, office.store)
+    await third.learner.load()
+    third.context.clock.set_now(again.context.clock.now())
+    await third.learner.record_expired()
+    assert third.context.audited == []
 
 
 async def test_what_cannot_be_told_is_learned_all_the_same(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,15 +275,15 @@ async def test_what_was_learned_outlives_a_restart(office: Office, month: Module
     again = Office(month, office.store)
     await again.learner.load()
     (shape_id,) = again.learner.offered("anna")
-    assert await again.learner.accept("boris", shape_id) is None
-    assert await again.learner.accept("anna", shape_id) is not None
+    assert await again.learner.accept(BORIS, shape_id) is None
+    assert await again.learner.accept(ANNA, shape_id) is not None
     third = Office(month, office.store)
     await third.learner.load()
     advice = third.advice()
     assert advice is not None
     assert advice.verdict is Verdict.ALLOW
-    assert not await third.learner.revoke("boris", shape_id)
-    assert await third.learner.revoke("anna", shape_id)
+    assert not await third.learner.revoke(BORIS, shape_id)
+    assert await third.learner.revoke(ANNA, shape_id)
     assert third.advice() is None
 
 
