@@ -77,7 +77,7 @@ def test_an_unknown_fault_is_refused_in_the_words_of_the_server(server: RunningS
 
 def test_an_operation_lets_its_faults_loose_by_its_intensity(server: RunningServer) -> None:
     slow = {"type": "micro_disturbance", "intensity": 1.0, "name": "slow"}
-    journal = run(server, operations=[slow], load={**LOAD, "requests": 32}, arms={"by": "session"}, expect=SEEN)
+    journal = run(server, operations=[slow], load={**LOAD, "requests": 32}, expect=SEEN)
     assert journal.verdict == "held", journal.reasons
     assert [fault["name"] for fault in journal.own["faults"]] == [
         "slow: llm.stream latency",
@@ -88,6 +88,6 @@ def test_an_operation_lets_its_faults_loose_by_its_intensity(server: RunningServ
 
 def test_an_operation_of_which_nothing_was_seen_shows_nothing(server: RunningServer) -> None:
     elsewhere = {"type": "pattern_break", "point": "tool.call", "intensity": 1.0}
-    journal = run(server, operations=[elsewhere], load=LOAD, arms={"by": "session"}, expect=SEEN)
+    journal = run(server, operations=[elsewhere], load=LOAD, expect=SEEN)
     assert journal.verdict == "invalid"
     assert "None of the faults of the operation 'pattern_break' was observed" in journal.reasons[0]
