@@ -18,6 +18,8 @@ TALKS = [
     call("chat", "chat_turn_completes", tolerance=True, arguments={"model": "agent:ask"}),
 ]
 LOAD = {"kind": "chat", "text": "Say yes. ${message}", "model": "agent:ask", "requests": 16, "clients": 4}
+WIDE = {**LOAD, "clients": 16, "sessions": 128, "requests": 384}
+"""An operation reaches a tenth of the sessions at most."""
 SEEN = [call("lost", "lost_messages", tolerance=0)]
 
 
@@ -77,7 +79,7 @@ def test_an_unknown_fault_is_refused_in_the_words_of_the_server(server: RunningS
 
 def test_an_operation_lets_its_faults_loose_by_its_intensity(server: RunningServer) -> None:
     slow = {"type": "micro_disturbance", "intensity": 1.0, "name": "slow"}
-    journal = run(server, operations=[slow], load={**LOAD, "requests": 32}, expect=SEEN)
+    journal = run(server, operations=[slow], load=WIDE, expect=SEEN)
     assert journal.verdict == "held", journal.reasons
     assert [fault["name"] for fault in journal.own["faults"]] == [
         "slow: llm.stream latency",
@@ -88,6 +90,6 @@ def test_an_operation_lets_its_faults_loose_by_its_intensity(server: RunningServ
 
 def test_an_operation_of_which_nothing_was_seen_shows_nothing(server: RunningServer) -> None:
     elsewhere = {"type": "pattern_break", "point": "tool.call", "intensity": 1.0}
-    journal = run(server, operations=[elsewhere], load=LOAD, expect=SEEN)
+    journal = run(server, operations=[elsewhere], load=WIDE, expect=SEEN)
     assert journal.verdict == "invalid"
     assert "None of the faults of the operation 'pattern_break' was observed" in journal.reasons[0]

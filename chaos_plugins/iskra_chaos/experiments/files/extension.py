@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from iskra_chaos.ethics.operation import OperationType
 from iskra_chaos.faults.resilience_form import combinations_of, faults_of
+from iskra_chaos.faults.scope import Environment, largest_share
 from iskra_sdk.interceptor import Point
 
 MAX_CLIENTS = 256
@@ -92,6 +93,7 @@ class DeclaredOperation(_Block):
         combination: Which combination of faults ``emergent_stimulation`` tries, counted from 0; after the last one
             comes the first again.
         seed: Chooses among kinds of faults, and the calls that they meet.
+        scope: By default as many sessions as the intensity allows.
     """
 
     type: OperationType
@@ -99,7 +101,7 @@ class DeclaredOperation(_Block):
     point: Point | None = None
     combination: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    scope: Scope = Field(default_factory=Scope)
+    scope: Scope | None = None
     name: str = ""
     ttl: Annotated[float, Field(ge=1.0, le=60.0)] = 3.0
     clearance: str = ""
@@ -119,6 +121,7 @@ class DeclaredOperation(_Block):
         else:
             found = faults_of(self.type, self.intensity, seed=self.seed, point=self.point)
         called = self.name or self.type
+        scope = self.scope or Scope(share=largest_share(Environment.TEST, self.intensity))
         return [
             DeclaredFault(
                 point=fault.point,
@@ -127,7 +130,7 @@ class DeclaredOperation(_Block):
                 strategy=fault.strategy.model_dump(mode="json"),
                 seed=fault.seed,
                 # A clock is the whole server's.
-                scope=Scope(experiment_arm=False) if fault.point is Point.CLOCK else self.scope,
+                scope=Scope(experiment_arm=False) if fault.point is Point.CLOCK else scope,
                 name=f"{called}: {fault.point} {fault.kind}",
                 ttl=self.ttl,
                 clearance=self.clearance,
