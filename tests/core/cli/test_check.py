@@ -17,8 +17,8 @@ def register_agents():
 """
 
 BAD: dict[str, tuple[str, str, str]] = {
-    "syntax": ("def (\n", "plugin.py, line 1: SyntaxError", "Mend the syntax"),
-    "raises": ("x = 1\n1 / 0\n", "plugin.py, line 2: ZeroDivisionError", "Mend the code"),
+    "syntax": ("def (\n", "sample.py, line 1: SyntaxError", "Mend the syntax"),
+    "raises": ("x = 1\n1 / 0\n", "sample.py, line 2: ZeroDivisionError", "Mend the code"),
     "missing module": (
         "import not_there_at_all\n",
         "line 1: ModuleNotFoundError",
@@ -40,7 +40,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "class instead of object": (
         GOOD.replace("[Weather()]", "[Weather]"),
-        "plugin.py, line 7: `register_agents` returned the class Weather itself",
+        "sample.py, line 7: `register_agents` returned the class Weather itself",
         "`Weather()`",
     ),
     "no tool": (
@@ -55,7 +55,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "hook raises": (
         GOOD.replace("return [Weather()]", "return [Weather().nonsense]"),
-        "plugin.py, line 9: AttributeError",
+        "sample.py, line 9: AttributeError",
         "Mend the code",
     ),
     "untyped tool": (
@@ -93,7 +93,7 @@ BAD: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_stops_a_plugin_is_told_with_place_and_mend(iskra: Program, tmp_path: Path, case: str) -> None:
     source, problem, mend = BAD[case]
-    file = tmp_path / "plugin.py"
+    file = tmp_path / "sample.py"
     file.write_text(source)
     done = iskra("check", str(file))
     assert done.status == 1
