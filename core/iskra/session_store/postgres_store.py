@@ -342,13 +342,14 @@ class _Writer:
         for _ in range(20):
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 break
+            # The lock of a server that has just stopped goes when PostgreSQL notices that its connection is closed.
+            await asyncio.sleep(0.1)
+        else:
             if self._backend is None:
                 raise DataDirectoryError(
                     "The PostgreSQL database is in use by another server.",
                     mend="Stop that server, or give this one a database of its own in `database_url`.",
                 )
-            await asyncio.sleep(0.1)
-        else:
             raise StoreUnavailableError(
                 "Another server took over the PostgreSQL database while it could not be reached.",
                 mend="Stop one of the two servers.",
