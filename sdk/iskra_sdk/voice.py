@@ -14,6 +14,8 @@ class Voice:
         description: One sentence for people.
         aliases: Other names it answers to, in any script.
         parameters: Model parameters that override the agent's, e.g. ``{"temperature": 1.1}``.
+        switched_off: Empty, or a sentence that says how the voice is switched on. Such a voice is not offered; whoever
+            asks for it by any of its names is told the sentence.
     """
 
     name: str
@@ -21,3 +23,4 @@ class Voice:
     description: str = ""
     aliases: Sequence[str] = ()
     parameters: Mapping[str, object] = field(default_factory=dict)
+    switched_off: str = ""

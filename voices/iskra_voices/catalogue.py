@@ -23,6 +23,7 @@ AUTO = "auto"
 AUTO_PREAMBLE = "Answer clearly and kindly, in the manner that the conversation needs now."
 """Stands in the prompt of ``voice:auto`` until the voice of the turn takes its place."""
 DEFAULT = ISKRA.name
+SWITCH_ON = "An admin can name it in `optional_voices` of the plugin `voices`."
 
 
 class VoiceCatalogue:
@@ -69,9 +70,7 @@ class VoiceCatalogue:
             choice = f"Pick one of: {', '.join(self.names)}."
             raise BadInputError(
                 f"The voice {name[:40]!r} is switched off." if is_off else f"There is no voice {name[:40]!r}.",
-                mend=f"{choice} An admin can name it in `optional_voices` of the plugin `voices`."
-                if is_off
-                else choice,
+                mend=f"{choice} {SWITCH_ON}" if is_off else choice,
                 facts={"voices": self.names},
             )
         return policy
@@ -82,7 +81,7 @@ class VoiceCatalogue:
         return [name for name in self.names if name in wanted]
 
     def voices(self, *, with_parameters: bool) -> list[Voice]:
-        """Return the voices as the kernel offers them, ``auto`` last."""
+        """Return the voices as the kernel offers them, ``auto`` last, and after it those that are switched off."""
         made = [
             Voice(
                 name=policy.name,
@@ -93,8 +92,14 @@ class VoiceCatalogue:
             )
             for policy in self.policies
         ]
+        off = [
+            Voice(policy.name, "", policy.description, aliases=_spellings(policy), switched_off=SWITCH_ON)
+            for name, policy in OPTIONAL.items()
+            if name not in self.names
+        ]
         chosen = "Chooses the voice that the conversation needs now. Сам выбирает голос, который нужен разговору."
-        return [*made, Voice(name=AUTO, preamble=AUTO_PREAMBLE, description=chosen, aliases=("авто", "Авто", "Auto"))]
+        auto = Voice(name=AUTO, preamble=AUTO_PREAMBLE, description=chosen, aliases=("авто", "Авто", "Auto"))
+        return [*made, auto, *off]
 
 
 def _spellings(policy: Policy) -> tuple[str, ...]:

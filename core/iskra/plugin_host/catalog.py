@@ -44,12 +44,14 @@ class Catalog:
     Attributes:
         generations: Plugin name → generation number of everything in here.
         voices: By name and by alias.
+        voices_off: Those that are switched off, likewise.
     """
 
     generations: Mapping[str, int] = field(default_factory=dict)
     agents: Mapping[str, Owned[Agent]] = field(default_factory=_none)
     tools: Mapping[str, Owned[Tool]] = field(default_factory=_none)
     voices: Mapping[str, Owned[Voice]] = field(default_factory=_none)
+    voices_off: Mapping[str, Owned[Voice]] = field(default_factory=_none)
     providers: Mapping[str, Owned[LLMProvider]] = field(default_factory=_none)
     context_strategies: Mapping[str, Owned[ContextStrategy]] = field(default_factory=_none)
     notifiers: Mapping[str, Owned[Notifier]] = field(default_factory=_none)

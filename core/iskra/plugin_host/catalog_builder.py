@@ -8,7 +8,7 @@ from iskra.plugin_host.catalog import Catalog, Owned
 from iskra.plugin_host.generation import Generation
 from iskra_sdk.errors import PluginConflictError
 
-_NAMED = ("agents", "tools", "voices", "providers", "context_strategies", "notifiers", "permissions")
+_NAMED = ("agents", "tools", "voices", "voices_off", "providers", "context_strategies", "notifiers", "permissions")
 _LISTED = ("routes", "rules", "advisors", "interceptors", "event_handlers")
 
 

@@ -70,6 +70,7 @@ class Contributions:
     agents: Mapping[str, Agent] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     voices: Mapping[str, Voice] = field(default_factory=dict)
+    voices_off: Mapping[str, Voice] = field(default_factory=dict)
     providers: Mapping[str, LLMProvider] = field(default_factory=dict)
     context_strategies: Mapping[str, ContextStrategy] = field(default_factory=dict)
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
@@ -190,7 +191,8 @@ class Hooks:
         return Contributions(
             agents=self._by_name(items["register_agents"], "agent", _LOWER_NAME),
             tools=self._by_name(items["register_tools"], "tool", _TOOL_NAME),
-            voices=self._unique(spoken, "voice"),
+            voices=self._unique([(name, voice) for name, voice in spoken if not voice.switched_off], "voice"),
+            voices_off=self._unique([(name, voice) for name, voice in spoken if voice.switched_off], "voice"),
             providers=self._by_name(items["register_llm_providers"], "provider", _PROVIDER_NAME),
             context_strategies=self._by_name(items["register_context_strategies"], "context strategy", _LOWER_NAME),
             notifiers=self._by_name(items["register_notifiers"], "notifier", _LOWER_NAME),

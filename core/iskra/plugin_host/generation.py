@@ -167,6 +167,7 @@ class Generation:
             agents=now.agents,
             tools=now.tools,
             voices=now.voices,
+            voices_off=now.voices_off,
             providers=now.providers,
             interceptors=now.interceptors,
         )

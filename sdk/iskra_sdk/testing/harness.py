@@ -243,7 +243,8 @@ class PluginHarness:
                 )
         self.agents = self._by_name([*self.registered("register_agents"), *agents], Agent)
         self.tools = self._by_name([*self.registered("register_tools"), *tools], Tool)
-        self.voices = self._by_name(self.registered("register_voices"), Voice)
+        voices = self._by_name(self.registered("register_voices"), Voice)
+        self.voices = {name: voice for name, voice in voices.items() if not voice.switched_off}
         self.context.agents, self.context.tools = self.agents, self.tools
 
     def _by_name(self, items: Sequence[Any], kind: type) -> dict[str, Any]:
