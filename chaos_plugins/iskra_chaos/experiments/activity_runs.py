@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.errors import ActivityError, ExperimentError
 from iskra_chaos.experiments.files.document import Activity, tolerance_probe
 from iskra_chaos.experiments.files.tolerance import is_within
 from iskra_chaos.experiments.files.variables import Variables
@@ -68,17 +68,26 @@ class ActivityRuns:
         record["duration"] = monotonic() - clock
         if activity.has_tolerance and not self._is_dry:
             self.judgements += 1
-            record["tolerance_met"] = record["status"] == "succeeded" and await self.judge(
-                activity.tolerance, record["output"]
-            )
+            record["tolerance_met"] = record["status"] == "succeeded" and await self._is_met(activity, record)
         await asyncio.sleep(after)
         return record
 
     def _seconds(self, pause: object) -> float:
         return 0.0 if pause is None or self._is_dry else as_seconds(self._variables.fill(pause))
 
+    async def _is_met(self, activity: Activity, record: Record) -> bool:
+        try:
+            return await self.judge(activity.tolerance, record["output"])
+        except ExperimentError as exc:
+            record["status"], record["exception"] = "failed", [str(exc)]
+            return False
+
     async def judge(self, tolerance: object, value: object) -> bool:
-        """Return whether a value is within a tolerance."""
+        """Return whether a value is within a tolerance.
+
+        Raises:
+            ExperimentError: The tolerance cannot be judged with these values of its names, or in time.
+        """
         filled = tolerance if tolerance_probe(tolerance) else self._variables.fill(tolerance)
         return await is_within(filled, value, self._run_tolerance)
 

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError, ExperimentError
+from iskra_chaos.experiments.files.pattern_search import is_found
 
 RunProbe = Callable[[Mapping[str, Any], object], Awaitable[object]]
 """Runs the probe of a tolerance with the value to judge and returns what it says."""
@@ -29,7 +30,7 @@ def check_tolerance(tolerance: object) -> None:
         )
     kind = tolerance.get("type")
     if kind == "regex":
-        _compiled(tolerance.get("pattern"))
+        _checked(tolerance.get("pattern"))
     elif kind == "jsonpath":
         path = tolerance.get("path")
         if not isinstance(path, str) or not path.strip():
@@ -48,6 +49,9 @@ async def is_within(tolerance: Any, value: Any, run_probe: RunProbe) -> bool:
     """Return whether a value is within a tolerance whose ``${names}`` are filled.
 
     A value that cannot be compared at all is outside.
+
+    Raises:
+        ExperimentError: A JSONPath cannot be read once its names are filled, or a pattern takes too long to search.
     """
     if isinstance(tolerance, Mapping):
         if tolerance.get("type") == "probe":
@@ -55,7 +59,7 @@ async def is_within(tolerance: Any, value: Any, run_probe: RunProbe) -> bool:
                 return bool(await run_probe(tolerance, value))
             except ActivityError:
                 return False
-        return _matches(tolerance, value)
+        return await _matches(tolerance, value)
     if isinstance(tolerance, bool | str):
         return bool(value == tolerance)
     if isinstance(value, Mapping) and "status" in value:
@@ -67,7 +71,7 @@ async def is_within(tolerance: Any, value: Any, run_probe: RunProbe) -> bool:
     return bool(value == tolerance)
 
 
-def _matches(tolerance: Mapping[str, Any], value: Any) -> bool:
+async def _matches(tolerance: Mapping[str, Any], value: Any) -> bool:
     target = tolerance.get("target")
     if target and isinstance(value, Mapping):
         value = value.get(target, value)
@@ -76,7 +80,7 @@ def _matches(tolerance: Mapping[str, Any], value: Any) -> bool:
         return _in_range(tolerance["range"], value)
     if kind == "regex":
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        return _compiled(tolerance.get("pattern")).search(text) is not None
+        return await is_found(_checked(tolerance.get("pattern")), text)
     if isinstance(value, str | bytes):
         try:
             value = json.loads(value)
@@ -103,13 +107,14 @@ def _in_range(bounds: list[Any], value: object) -> bool:
         return False
 
 
-def _compiled(pattern: object) -> re.Pattern[str]:
+def _checked(pattern: object) -> str:
     if not isinstance(pattern, str):
         raise ExperimentError("A tolerance of the type regex needs a `pattern`.")
     try:
-        return re.compile(pattern)
+        re.compile(pattern)
     except re.error as exc:
         raise ExperimentError(f"The pattern {pattern!r} is no regular expression: {exc}.") from exc
+    return pattern
 
 
 def find(path: str, value: Any) -> list[Any]:
