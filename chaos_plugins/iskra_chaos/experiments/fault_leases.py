@@ -20,6 +20,9 @@ FAULTS = "/api/v1/chaos/faults"
 HEARTBEAT = 1.0
 """Seconds between two heartbeats; the server lets a fault go 3 s after the last one."""
 
+_PATIENCE = 3.0
+"""Heartbeats that may go without an answer, in a row and in their time; the server has let the fault go by then."""
+
 _BEAT_TIMEOUT = 2.0
 _RELEASE_ATTEMPTS = 4
 _RELEASE_PAUSE = 0.25  # seconds before the second attempt, doubled each time
@@ -31,7 +34,8 @@ class Lease:
 
     Attributes:
         id: The server's name for it; empty before it was granted.
-        state: ``asked``, ``active``, ``cleared``, ``lost`` (the server ended it) or ``refused``.
+        state: ``asked``, ``active``, ``cleared``, ``lost`` (the server ended it), ``unreachable`` (no heartbeat is
+            answered any more) or ``refused``.
         requested: Calls that passed the point while the fault was active and in scope.
         applied: Calls where it fired.
         observed: Calls where the effect was seen to reach the caller.
@@ -87,7 +91,7 @@ class FaultLeases:
         client: Talks to the server under test.
         experiment: Faults of one experiment may share a point.
         heartbeat: Seconds between two heartbeats.
-        on_lost: Called when the server has ended a fault that should still be there.
+        on_lost: Called when the server has ended a fault that should still be there, or answers no heartbeat.
     """
 
     def __init__(
@@ -161,21 +165,32 @@ class FaultLeases:
             raise asyncio.CancelledError
 
     async def keep(self, lease: Lease) -> None:
-        """Send heartbeats until cancelled, or until the fault is over.
-
-        A heartbeat that gets no answer is followed by the next one; the server decides when it was too long.
-        """
+        """Send heartbeats until cancelled, until the fault is over, or until none was answered for the lease's time."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due = answered = loop.time()
         while not lease.is_over:
             due = max(due + self._heartbeat, loop.time())
             await asyncio.sleep(due - loop.time())
-            await self._beat(lease)
+            cause = await self._beat(lease)
+            if not cause:
+                answered = loop.time()
+            elif loop.time() - answered >= _PATIENCE * self._heartbeat:
+                self._give_up(lease, loop.time() - answered, cause)
+                return
 
-    async def _beat(self, lease: Lease) -> None:
+    def _give_up(self, lease: Lease, seconds: float, cause: str) -> None:
+        if lease.is_over:
+            return
+        lease.state = "unreachable"
+        lease.reason = f"no heartbeat was answered for {seconds:.1f} s ({cause})"
+        if self.on_lost is not None:
+            self.on_lost(lease)
+
+    async def _beat(self, lease: Lease) -> str:
+        """Send one heartbeat; return why it got no good answer, empty if it did or the fault is over."""
         async with lease._turn:
             if lease.is_over:
-                return
+                return ""
             try:
                 async with asyncio.timeout(_BEAT_TIMEOUT):
                     answer = await self._client.request("POST", f"{FAULTS}/{lease.id}/heartbeat")
@@ -183,22 +198,24 @@ class FaultLeases:
                 lease.state = "lost"
             except (IskraError, TimeoutError) as exc:
                 logger.warning("heartbeat failed", extra={"fault": lease.spec.title, "cause": type(exc).__name__})
-                return
+                return type(exc).__name__
             else:
                 lease.beats += 1
                 lease._read(answer)
                 if answer.get("state", "active") == "active":
-                    return
+                    return ""
                 lease.state = "lost"
         await self.refresh([lease])
         if self.on_lost is not None:
             self.on_lost(lease)
+        return ""
 
     async def release(self, lease: Lease) -> None:
         """End a fault. Ending one that is over does nothing.
 
         Raises:
-            ActivityError: The server did not confirm it; it lets the fault go when the heartbeats stop.
+            ActivityError: The server did not confirm it; it lets the fault go when the heartbeats stop. Of a fault
+                whose heartbeats stopped for lack of answers this is no failure.
         """
         async with lease._turn:
             if lease.is_over or not lease.id:
@@ -209,6 +226,10 @@ class FaultLeases:
                 except NotFoundError:
                     pass
                 except IskraError as exc:
+                    if lease.state == "unreachable" and lease.beats:
+                        logger.warning("fault was left to its lease", extra={"fault": lease.spec.title})
+                        lease.state = "lost"
+                        return
                     if attempt < _RELEASE_ATTEMPTS and isinstance(exc, BusyError):
                         await asyncio.sleep(_RELEASE_PAUSE * 2.0 ** (attempt - 1))
                         continue

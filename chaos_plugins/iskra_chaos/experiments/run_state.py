@@ -74,11 +74,16 @@ class RunState:
         await asyncio.sleep(0)
 
     def lost(self, lease: Lease) -> None:
-        """Take notice of a fault that the server has ended."""
-        because = f": {lease.reason}" if lease.reason else ""
-        self.journal.note("fault", lease.spec.title, f"ended by the server{because}")
+        """Take notice of a fault that the server has ended, or whose server is gone."""
+        if lease.state == "unreachable":
+            self.journal.note("fault", lease.spec.title, lease.reason)
+            told = f"The server is gone: of the fault {lease.spec.title!r} {lease.reason}."
+        else:
+            because = f": {lease.reason}" if lease.reason else ""
+            self.journal.note("fault", lease.spec.title, f"ended by the server{because}")
+            told = f"The server ended the fault {lease.spec.title!r}{because}."
         if lease.spec.on_lost == "abort":
-            self.end("aborted", f"The server ended the fault {lease.spec.title!r}{because}.")
+            self.end("aborted", told)
 
     def deviated(self, reason: str) -> None:
         """Remember that the system did what it should not."""

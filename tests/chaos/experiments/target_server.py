@@ -57,6 +57,7 @@ class State:
         undeletable: Whether ending a fault fails.
         is_dull: Whether faults are granted but never do anything.
         broken_by_rollback: Sets the value ``health`` to this when a fault is ended.
+        is_dead: Whether every request is met by a closed connection.
         forgetful: Messages that will be acknowledged and not kept.
         gate: Faults are granted once it is set.
         calls: Method and path of every request.
@@ -68,6 +69,7 @@ class State:
     undeletable: bool = False
     is_dull: bool = False
     broken_by_rollback: str = ""
+    is_dead: bool = False
     forgetful: int = 0
     gate: threading.Event | None = None
     faults: dict[str, Fault] = field(default_factory=dict)
@@ -118,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, method: str) -> None:
         state, parts = self.server.state, urlsplit(self.path)
+        if state.is_dead:
+            self.close_connection = True
+            return
         body = self._body()
         with state.lock:
             state.calls.append((method, self.path))
@@ -258,6 +263,12 @@ class TargetServer(ThreadingHTTPServer):
                 lambda: any(m == method and p.startswith(path) for m, p in self.state.calls), seconds
             )
         assert seen, f"no {method} {path} came; there were {self.state.calls}"
+
+    def wait_for_beats(self, fault: str, least: int, seconds: float = 30.0) -> None:
+        """Wait until so many heartbeats of a fault have come."""
+        wanted = ("POST", f"{FAULTS}/{fault}/heartbeat")
+        with self.state.changed:
+            assert self.state.changed.wait_for(lambda: self.state.calls.count(wanted) >= least, seconds)
 
 
 @contextmanager

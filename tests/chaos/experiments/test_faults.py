@@ -190,3 +190,16 @@ async def test_what_a_fault_says_is_filled_and_cleared(target: TargetServer) -> 
     assert second["scope"]["sessions"] == []
     assert second["seed"] == 4
     assert "signed-token" not in str(journal.redacted())
+
+
+async def test_a_server_that_is_gone_for_good_ends_the_run(target: TargetServer, runner: Runner) -> None:
+    fault = {**ERRORS, "minimum_observed": 0}
+    plan = experiment(target.url, [waits()], iskra={"faults": [fault], "time_limit": 600})
+    async with asyncio.timeout(60):
+        running = asyncio.ensure_future(runner.run(plan))
+        await asyncio.to_thread(target.wait_for_beats, "f1", 2)  # so that the first one was answered
+        target.state.is_dead = True
+        journal = await running
+    assert journal.verdict == "aborted"
+    assert journal.reasons[0].startswith("The server is gone: of the fault 'work error' no heartbeat was answered for")
+    assert journal.own["faults"][0]["state"] == "lost"
