@@ -112,12 +112,12 @@ async def test_calls_run_side_by_side_and_one_that_takes_too_long_is_given_up(fo
     async def progress(text: str) -> None:
         told.append(text)
 
-    async with reach(over_stdio(folder, timeout=1.5)) as server:
+    async with reach(over_stdio(folder, timeout=6.0)) as server:
         await server.connected()
         slow = asyncio.create_task(server.call("srv_slow", ToolContext(progress=progress), text=""))
         answers = await asyncio.gather(*(server.call("srv_echo", text=str(number)) for number in range(20)))
         assert [answer.content for answer in answers] == [f"echo: {number}" for number in range(20)]
-        with pytest.raises(ToolTimeoutError, match=r"1\.5 s"):
+        with pytest.raises(ToolTimeoutError, match=r"6 s"):
             await slow
         assert told == ["1 of 2 half way"]
         assert (await server.call("srv_echo", text="still there")).content == "echo: still there"
