@@ -86,15 +86,15 @@ FIGURES: Mapping[str, Mapping[str, tuple[float, str]]] = {
     },
     "r2-cut-streams": {"answers that were cut and said nothing of it": (0, "")},
     "r3-provider-down": {
-        "seconds until its circuit is open": (10, "s"),
+        "failures in a row that opened its circuit": (5, ""),
         "seconds until its circuit is closed": (10, "s"),
-        "slowest turn, failover included": (2.5, "s"),
+        "slowest turn, failover included": (2, "s"),
         "errors that users see": (0, ""),
     },
     "r4-malformed-tool-calls": {"turns that ended neither well nor with a typed error": (0, "")},
     "r5-lying-tools": {
         "answers that give a wrong value, or none": (0, ""),
-        "share that was neither verified nor flagged": (0.2, ""),
+        "share of lies that were neither verified nor flagged": (0.2, ""),
     },
     "r6-unruly-events": {
         "messages that the server has lost": (0, ""),

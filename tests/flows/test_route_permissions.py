@@ -63,6 +63,7 @@ ROUTES = {
     "POST /api/v1/chaos/faults": Taken("chaos:advanced", {"point": "llm.request", "kind": "down", "ttl": 1}),
     "GET /api/v1/chaos/faults/vocabulary": Taken("chaos:advanced"),
     "POST /api/v1/chaos/faults/{fault_id}/heartbeat": Taken("chaos:advanced"),
+    "GET /api/v1/chaos/faults/{fault_id}/turns": Taken("chaos:advanced"),
     "DELETE /api/v1/chaos/faults/{fault_id}": Taken("chaos:advanced"),
     "GET /api/v1/chaos/experiments": Taken("chaos:advanced"),
     "POST /api/v1/chaos/experiments/lock": Taken("chaos:advanced", {"title": "t", "reasons": ["it failed"]}),

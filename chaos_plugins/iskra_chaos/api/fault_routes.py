@@ -21,6 +21,19 @@ class FaultList(BaseModel):
     faults: list[FaultLease]
 
 
+class FaultTurns(BaseModel):
+    """Turns in which a fault was observed.
+
+    Attributes:
+        turns: Their ids, in the order in which they were first met.
+        is_complete: Whether these are all: not for points that do not know turns, for more than 10,000, or once the
+            fault has ended.
+    """
+
+    turns: list[str]
+    is_complete: bool
+
+
 def fault_app(parts: ChaosParts) -> FastAPI:
     """Return the application; its mount asks for ``chaos:read``, each route for ``chaos:advanced``."""
     app = FastAPI(title="Faults", openapi_url=None, docs_url=None, redoc_url=None)
@@ -73,6 +86,13 @@ def fault_app(parts: ChaosParts) -> FastAPI:
         """Keep a fault alive for three more seconds."""
         operator(request)
         return FaultLease.of(board.heartbeat(fault_id))
+
+    @app.get("/{fault_id}/turns", tags=["chaos"])
+    async def list_turns(request: Request, fault_id: _Id) -> FaultTurns:
+        """See the turns in which an active fault at model calls or tools was observed."""
+        operator(request)
+        fault = board.get(fault_id)
+        return FaultTurns(turns=list(fault.turns), is_complete=fault.knows_all_turns)
 
     @app.delete("/{fault_id}", tags=["chaos"])
     async def clear_fault(request: Request, fault_id: _Id) -> FaultLease:

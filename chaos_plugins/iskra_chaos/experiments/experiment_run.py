@@ -99,6 +99,7 @@ class ExperimentRun:
         for probe in state.experiment.expectations:
             record = await state.runs.run(probe)
             state.journal.own["expectations"].append(record)
+            await state.weigh(record)
             if record.get("tolerance_met") is False:
                 state.deviated(f"The expectation {what_was_wrong(record)}.")
 
@@ -108,6 +109,7 @@ class ExperimentRun:
         if self._method is not None:
             self._method.sum_up()
         findings.faults = state.journal.own["faults"]
+        findings.unseen = [name for name in state.experiment.iskra.evidence if not state.evidence.get(name)]
         findings.judgements = state.runs.judgements
         state.journal.close(judge(findings), journal_status(findings), deviated=bool(findings.deviations))
         await state.save()

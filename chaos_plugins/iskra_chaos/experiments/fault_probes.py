@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from iskra_chaos.experiments.errors import ActivityError
+from iskra_chaos.experiments.fault_leases import FAULTS
 from iskra_chaos.experiments.files.extension import DeclaredFault
 from iskra_chaos.experiments.journal import Journal
-from iskra_chaos.experiments.load_probes import MessageReader, lost_and_doubled, samples_of
+from iskra_chaos.experiments.load_probes import MessageReader, load_of, lost_and_doubled, samples_of
 from iskra_chaos.experiments.pairwise_faults import PairwiseFaults
 from iskra_chaos.experiments.run_context import RunContext
 from iskra_chaos.experiments.server_probes import chat_turn_completes
@@ -46,6 +47,28 @@ def retries_per_request(run_context: RunContext, fault: str) -> float:
     """
     requests = samples_of(run_context, "experiment").requests
     return max(0.0, _counted(run_context, fault, "requested") / requests - 1.0)
+
+
+async def error_rate_of_hit_requests(run_context: RunContext) -> float:
+    """Return the share of failed requests, in [0, 1], among those in whose turn a fault was observed.
+
+    For ``chat`` loads, and faults at model calls and tools that are still active: what the server says of their turns
+    is held against the messages of the load's sessions. A request without the expected answer has failed.
+
+    Raises:
+        ActivityError: No request was hit, or the server does not know all turns in which the faults were observed.
+    """
+    turns: set[str] = set()
+    for name, lease in run_context.faults.items():
+        answer = await run_context.client.request("GET", f"{FAULTS}/{lease.id}/turns")
+        if not answer["is_complete"]:
+            raise ActivityError(f"The server does not know all turns in which the fault {name!r} was observed.")
+        turns.update(answer["turns"])
+    hit = await MessageReader(run_context).names_in(turns)
+    if not hit:
+        raise ActivityError("No request of the load was hit by a fault.")
+    answered = {message for messages in load_of(run_context).acknowledged.values() for message in messages}
+    return len(hit - answered) / len(hit)
 
 
 async def wait_for_observed_fault(run_context: RunContext, name: str = "", times: int = 1, every: float = 0.2) -> int:

@@ -84,6 +84,7 @@ class Journal:
                     "expectations": [],
                     "guards": [],
                     "faults": [],
+                    "evidence": [],
                     "load": None,
                     "sequential_test": None,
                     "undo": [],

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import httpx
@@ -60,6 +60,7 @@ class LoadRun:
         self._stopping = asyncio.Event()
         self._finished = asyncio.Event()
         self._run_id = new_id("load")
+        self._began: float | None = None
         self.arms: dict[Arm, ArmSamples] = {"control": ArmSamples(), "experiment": ArmSamples()}
         self.acknowledged: dict[str, list[str]] = {}
         self.sessions: list[str] = []
@@ -71,6 +72,11 @@ class LoadRun:
         return self._finished.is_set()
 
     @property
+    def age(self) -> float:
+        """Seconds since the first request could be sent; 0 before."""
+        return 0.0 if self._began is None else monotonic() - self._began
+
+    @property
     def spec(self) -> Load:
         """What is sent."""
         return self._load
@@ -79,6 +85,14 @@ class LoadRun:
     def experiment_sessions(self) -> Sequence[str]:
         """Sessions of the experiment arm, when whole sessions are split."""
         return sorted(self._experiment_sessions)
+
+    def name_of(self, request: int) -> str:
+        """Return the ``${message}`` of a request."""
+        return f"{self._run_id}-m{request}"
+
+    def is_name(self, word: str) -> bool:
+        """Return whether a word is the ``${message}`` of a request of this load."""
+        return word.startswith(f"{self._run_id}-m")
 
     async def prepare(self) -> None:
         """Make or name the sessions and split them.
@@ -116,6 +130,7 @@ class LoadRun:
         Args:
             on_sample: Told the arm of each finished request and whether it failed.
         """
+        self._began = monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 timer = group.create_task(self._stop_in_time())
@@ -178,7 +193,7 @@ class LoadRun:
         arm: Arm,
         on_sample: Callable[[Arm, bool], None] | None,
     ) -> None:
-        message = f"{self._run_id}-m{request}"
+        message = self.name_of(request)
         names = {"session": session, "client": client, "request": request, "message": message}
         variables = Variables({**self._variables.configuration, **names}, self._variables.secrets)
         started = perf_counter()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -148,6 +148,8 @@ class MessageReader:
 
     def __init__(self, run_context: RunContext) -> None:
         self._messages = run_context.client.sessions
+        self._is_name = load_of(run_context).is_name
+        self._names: dict[str, set[str]] = {}
         self._words: dict[str, list[str]] = {session: [] for session in load_of(run_context).sessions}
         self._after = dict.fromkeys(self._words, 0)
 
@@ -162,12 +164,19 @@ class MessageReader:
                 group.create_task(self._read(session, gate))
         return [word for words in self._words.values() for word in words]
 
+    async def names_in(self, turns: Collection[str]) -> set[str]:
+        """Read what is new and return the ``${message}`` of the requests that some turns answered."""
+        await self.words()
+        return {name for turn in turns for name in self._names.get(turn, ())}
+
     async def _read(self, session: str, gate: asyncio.Semaphore) -> None:
         async with gate:
             while page := await self._messages.messages(session, after=self._after[session]):
                 for entry in page:
                     if entry.message.get("role") == "user":
-                        self._words[session] += dict.fromkeys(str(entry.message.get("content", "")).split())
+                        words = dict.fromkeys(str(entry.message.get("content", "")).split())
+                        self._words[session] += words
+                        self._names.setdefault(entry.turn_id or "", set()).update(filter(self._is_name, words))
                 self._after[session] = max(entry.position for entry in page)
 
 
@@ -188,6 +197,16 @@ async def sessions_that_do_not_go_on(
         except IskraError as exc:
             reasons[exc.code] += 1
     return {"status": sum(reasons.values()), "reasons": dict(reasons)}
+
+
+async def server_started_during_load(run_context: RunContext) -> bool:
+    """Return whether the server that answers now has started since the load began, by its own uptime."""
+    load = load_of(run_context)
+    try:
+        status = await run_context.client.request("GET", "/api/v1/status")
+    except IskraError as exc:
+        raise ActivityError(f"The server does not tell how long it has been up: {exc.message}") from exc
+    return float(status["uptime"]) < load.age
 
 
 async def wait_for_load(run_context: RunContext) -> int:

@@ -82,6 +82,9 @@ class Method:
         """Write down how faults, load, guards and the sequential test stand."""
         own, test, load = self._journal.own, self._sequential, self._state.context.load
         own["faults"] = [lease.summary() for lease in self._state.faults]
+        own["evidence"] = [
+            {"name": name, "seen": self._state.evidence.get(name, False)} for name in self._experiment.iskra.evidence
+        ]
         own["load"] = load.summary() if load is not None else None
         own["guards"] = [watch.summary() for watch in self._guards]
         if test is not None:
@@ -199,6 +202,7 @@ class Method:
         # In the order of the file, whatever ended first.
         self._journal.document["run"] = [known for known in shown if known is not None]
         self._journal.note(activity.type, activity.name, record["status"])
+        await self._state.weigh(record)
         if activity.type == "action" and record["status"] == "failed":
             self._state.findings.failures.append(f"The action {what_was_wrong(record)}.")
         elif record.get("tolerance_met") is False:

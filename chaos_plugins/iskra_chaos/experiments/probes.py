@@ -4,6 +4,7 @@ Everything here gets what it looks at from the runner, by the parameter ``run_co
 """
 
 from iskra_chaos.experiments.fault_probes import (
+    error_rate_of_hit_requests,
     fault_applied,
     fault_observed,
     fault_requested,
@@ -29,6 +30,7 @@ from iskra_chaos.experiments.load_probes import (
     p99,
     p99_ratio,
     requests_of_arm,
+    server_started_during_load,
     sessions_that_do_not_go_on,
     wait_for_load,
     wait_for_requests,
@@ -51,6 +53,7 @@ __all__ = [
     "duplicated_messages",
     "end_load",
     "error_rate",
+    "error_rate_of_hit_requests",
     "error_rate_upper_bound",
     "failures_besides",
     "fault_applied",
@@ -70,6 +73,7 @@ __all__ = [
     "seconds_until_no_fault",
     "server_answers",
     "server_is_ready",
+    "server_started_during_load",
     "sessions_created",
     "sessions_that_do_not_go_on",
     "value_at",

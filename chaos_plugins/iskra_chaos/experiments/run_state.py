@@ -41,6 +41,8 @@ class RunState:
         findings: What the verdict will rest on.
         undo: What has to be taken back.
         faults: Those that were asked for, or will be.
+        evidence: By the name of an activity that shows whether something happened: whether it did. Those that have not
+            run yet are missing.
         body: The task that is cancelled to cut the run short.
         has_begun_method: Whether anything has been done that rollbacks are for.
     """
@@ -56,6 +58,7 @@ class RunState:
     findings: Findings = field(default_factory=Findings)
     undo: UndoStack = field(default_factory=UndoStack)
     faults: list[Lease] = field(default_factory=list)
+    evidence: dict[str, bool] = field(default_factory=dict)
     body: asyncio.Task[None] | None = None
     has_begun_method: bool = False
 
@@ -89,6 +92,16 @@ class RunState:
         """Remember that the system did what it should not."""
         if len(self.findings.deviations) < _MOST_DEVIATIONS:
             self.findings.deviations.append(reason)
+
+    async def weigh(self, record: Record) -> None:
+        """Take notice of an activity whose output shows whether what the experiment does happened at all."""
+        name = record["activity"]["name"]
+        tolerance = self.experiment.iskra.evidence.get(name)
+        if tolerance is None or self.experiment.dry:
+            return
+        is_seen = record["status"] == "succeeded" and await self.runs.judge(tolerance, record["output"])
+        self.evidence[name] = is_seen
+        self.journal.note("evidence", name, "seen" if is_seen else "not seen")
 
     def use(self, variables: Variables) -> None:
         """Fill names from here on with other variables."""

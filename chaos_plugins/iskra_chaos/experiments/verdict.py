@@ -34,6 +34,7 @@ class Findings:
         deviations: What the system did that it should not have done.
         failed_undo: What could not be taken back.
         faults: Summaries of the leases.
+        unseen: Activities that should have shown that something happened, and did not.
         judgements: How many results were held against a tolerance.
         is_dry: Whether nothing was really done.
     """
@@ -43,6 +44,7 @@ class Findings:
     deviations: list[str] = field(default_factory=list)
     failed_undo: list[str] = field(default_factory=list)
     faults: Sequence[dict[str, Any]] = ()
+    unseen: Sequence[str] = ()
     judgements: int = 0
     is_dry: bool = False
 
@@ -59,8 +61,8 @@ def judge(findings: Findings) -> Verdict:
     """Return the verdict.
 
     What makes a result worthless comes before the result: something could not be taken back, the run was cut short,
-    the experiment itself went wrong, or a fault was never seen. Only then the system's behaviour counts. The other
-    findings follow as further reasons.
+    the experiment itself went wrong, or a fault was never seen, be it counted or shown by evidence. Only then the
+    system's behaviour counts. The other findings follow as further reasons.
     """
     name = _name(findings)
     ending = [findings.ending.reason] if findings.ending else []
@@ -109,6 +111,11 @@ def _doubts(findings: Findings) -> list[str]:
         f"None of the faults of the operation {name!r} was observed: whatever was measured, it was not its effect."
         for name, times in observed.items()
         if name and not times
+    ]
+    doubts += [
+        f"{name!r} did not show that what the experiment does has happened: whatever was measured, it was not its "
+        "effect."
+        for name in findings.unseen
     ]
     if not findings.judgements:
         doubts.append("Nothing was held against a tolerance, so there is no result.")

@@ -57,11 +57,13 @@ async def remember_call(invocation: ToolInvocation, proceed: Proceed) -> ToolRes
 
 
 def _of_model_call(request: LLMRequest) -> Passage:
-    return Passage(request.caller.session_id, labels=request.caller.labels)
+    caller = request.caller
+    return Passage(caller.session_id, labels=caller.labels, turn=caller.turn_id)
 
 
 def _of_tool_call(invocation: ToolInvocation) -> Passage:
-    return Passage(invocation.context.session_id, invocation.tool.risk is not Risk.READ, invocation.context.labels)
+    context = invocation.context
+    return Passage(context.session_id, invocation.tool.risk is not Risk.READ, context.labels, context.turn_id)
 
 
 def _of_tool_result(_result: ToolResult) -> Passage | None:

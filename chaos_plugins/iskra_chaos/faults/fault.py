@@ -22,6 +22,8 @@ A result with this mark is no evidence of anything and is never kept as a fact.
 """
 _MOST_SESSIONS = 100_000
 """Sessions whose calls one fault counts; more are left alone, because forgetting a count would spoil the replay."""
+_MOST_TURNS = 10_000
+"""Turns in which one fault was observed that are kept by name."""
 _MEASURABLE = 0.001
 """Seconds; a shorter delay is noise and counts as not observed."""
 
@@ -34,11 +36,13 @@ class Passage:
         session: Whose call it is; empty if it belongs to none, or it cannot be told.
         has_effect: The call may change the world outside.
         labels: Those of the request that the call belongs to, where it can be told.
+        turn: The turn that it is part of; known of model calls and tools.
     """
 
     session: str
     has_effect: bool = False
     labels: frozenset[str] = frozenset()
+    turn: str = ""
 
 
 class Fault:
@@ -76,6 +80,10 @@ class Fault:
         self.owner = owner
         self.memory: dict[object, object] = {}
         """What an injector keeps between calls, with its own bounds; gone with the fault."""
+        self.turns: dict[str, None] = {}
+        """Turns in which it was observed, in their order; gone with the fault."""
+        self.knows_all_turns = True
+        """Whether ``turns`` has every one of them."""
         self._call_indexes: dict[str, int] = {}
         self._passing = 0
         self._lock = threading.Lock()
@@ -102,7 +110,7 @@ class Fault:
         rule = self.strategy
         is_hit = rule.is_candidate(index, lease.age) and fires(self.seed, session, self.point, index, rule.probability)
         lease.count(applied=is_hit)
-        return Shot(self, session, index) if is_hit else None
+        return Shot(self, session, index, passage.turn) if is_hit else None
 
     def fade(self, share: float) -> None:
         """Go on with ``share`` of the strength, in (0, 1]: fewer calls are hit, and less is done to them."""
@@ -113,7 +121,17 @@ class Fault:
     def forget(self) -> None:
         """Drop what was kept of calls; for a fault that has ended and is only looked at any more."""
         self.memory.clear()
+        self.knows_all_turns = self.knows_all_turns and not self.turns
+        self.turns.clear()
         self._call_indexes.clear()
+
+    def remember_turn(self, turn: str) -> None:
+        """Note that it was observed in a turn; an empty name is one that cannot be told."""
+        with self._lock:
+            if turn and (turn in self.turns or len(self.turns) < _MOST_TURNS):
+                self.turns[turn] = None
+            else:
+                self.knows_all_turns = False
 
     def may_watch(self, passage: Passage) -> bool:
         """Whether the results of a call that was not hit may be kept, to be replayed later."""
@@ -125,12 +143,13 @@ class Fault:
 class Shot:
     """One call that a fault hits."""
 
-    __slots__ = ("_is_observed", "fault", "index", "session")
+    __slots__ = ("_is_observed", "fault", "index", "session", "turn")
 
-    def __init__(self, fault: Fault, session: str, index: int) -> None:
+    def __init__(self, fault: Fault, session: str, index: int, turn: str = "") -> None:
         self.fault = fault
         self.session = session
         self.index = index
+        self.turn = turn
         self._is_observed = False
 
     @property
@@ -155,6 +174,7 @@ class Shot:
         if not self._is_observed:
             self._is_observed = True
             self.fault.lease.count_observed()
+            self.fault.remember_turn(self.turn)
 
     def injected(self, error: E) -> E:
         """Mark an error that is about to leave for the caller, and count it as observed."""

@@ -254,9 +254,11 @@ def _models(client: IskraClient) -> Iterator[Finding]:
         else:
             yield _problem(subject, provider.text, provider.mend or "Check its server, key and settings.")
     for target, breaker in client.breakers().items():
-        if breaker == "closed":
+        if breaker["state"] == "closed":
             yield Finding(f"breaker {target}", "closed")
         else:
             yield _problem(
-                f"breaker {target}", f"{breaker}: the target failed too often.", "Check the model's server and key."
+                f"breaker {target}",
+                f"{breaker['state']}: the target failed {breaker['opened_after']} times in a row.",
+                "Check the model's server and key.",
             )

@@ -118,8 +118,8 @@ def add_admin_routes(
 
     @router.get("/api/v1/admin/breakers", openapi_extra=serves, tags=["admin"])
     async def read_breakers() -> JSONAnswer:
-        """Read the state of each target's circuit breaker."""
-        return JSONAnswer(dict(kernel.llm.breakers()))
+        """Read the state of each target's circuit breaker, and the failures that count or opened it."""
+        return JSONAnswer({target: breaker.wire for target, breaker in kernel.llm.breakers().items()})
 
     @router.post("/api/v1/login-codes", status_code=201, openapi_extra=serves, tags=["admin"])
     async def mint_login_code(request: Request) -> JSONAnswer:

@@ -1,6 +1,7 @@
 """Circuit breakers: stop asking what keeps failing."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from iskra_sdk.clock import Clock
@@ -15,6 +16,27 @@ class CircuitState(StrEnum):
     """Calls are refused until the recovery timeout is over."""
     HALF_OPEN = "half_open"
     """One call at a time passes, as a probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitStatus:
+    """How a circuit stands, for people and programs that look on.
+
+    Attributes:
+        state: The state a call would find now.
+        failures: The longer of the two rows that count now: failures before the answer, and cuts of answers.
+        opened_after: How long the row was that last took the circuit from closed to open; ``None`` before that. A probe
+            that fails opens the circuit again and leaves it as it is.
+    """
+
+    state: CircuitState
+    failures: int = 0
+    opened_after: int | None = None
+
+    @property
+    def wire(self) -> dict[str, object]:
+        """As the API shows it."""
+        return {"state": str(self.state), "failures": self.failures, "opened_after": self.opened_after}
 
 
 class CircuitBreaker:
@@ -47,6 +69,7 @@ class CircuitBreaker:
         "_failures",
         "_is_probing",
         "_on_change",
+        "_opened_after",
         "_opened_at",
         "_recovery_timeout",
         "_state",
@@ -74,6 +97,12 @@ class CircuitBreaker:
         self._successes = 0
         self._is_probing = False
         self._opened_at = 0.0
+        self._opened_after: int | None = None
+
+    @property
+    def status(self) -> CircuitStatus:
+        """How it stands, with its counts."""
+        return CircuitStatus(self.state, max(self._failures, self._cuts), self._opened_after)
 
     @property
     def state(self) -> CircuitState:
@@ -145,6 +174,8 @@ class CircuitBreaker:
             self._is_probing = False
 
     def _change(self, state: CircuitState) -> None:
+        if self._state is CircuitState.CLOSED:
+            self._opened_after = max(self._failures, self._cuts)
         self._state = state
         self._epoch += 1
         self._failures = self._cuts = self._successes = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from iskra.interceptors import Points, intercepted_stream
-from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState
+from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState, CircuitStatus
 from iskra.llm.deadlines import Deadlines
 from iskra.llm.model_listing import ModelListing
 from iskra.llm.pump import Pump, foreign_error
@@ -182,9 +182,9 @@ class LLMRouter:
             }
         return {alias: asked[provider].result() for alias, provider in open_aliases.items()}
 
-    def breakers(self) -> Mapping[str, CircuitState]:
-        """Return the state of the circuit of every target that was used."""
-        return {key: target.breaker.state for key, target in self._targets.items()}
+    def breakers(self) -> Mapping[str, CircuitStatus]:
+        """Return how the circuit of every target that was used stands."""
+        return {key: target.breaker.status for key, target in self._targets.items()}
 
     async def _stream(
         self,

@@ -213,7 +213,7 @@ class AsyncIskraClient:
         return await self._transport.send(calls.list_providers())
 
     async def breakers(self) -> dict[str, Any]:
-        """Return the circuit breakers' states."""
+        """Return each target's circuit breaker: ``state``, ``failures`` in a row, and ``opened_after`` how many."""
         return await self._transport.send(calls.breakers())
 
     async def login_link(self) -> dict[str, Any]:

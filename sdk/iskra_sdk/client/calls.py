@@ -311,7 +311,7 @@ def install_plugin(source: str) -> Call[PluginInfo]:
 
 
 def breakers() -> Call[dict[str, Any]]:
-    """Read the state of each target's circuit breaker."""
+    """Read the state of each target's circuit breaker, and the failures that count or opened it."""
     return _get(f"{_API}/admin/breakers", _mapping)
 
 

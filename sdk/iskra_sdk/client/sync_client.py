@@ -207,7 +207,7 @@ class IskraClient:
         return self._transport.send(calls.list_providers())
 
     def breakers(self) -> dict[str, Any]:
-        """Return the circuit breakers' states."""
+        """Return each target's circuit breaker: ``state``, ``failures`` in a row, and ``opened_after`` how many."""
         return self._transport.send(calls.breakers())
 
     def login_link(self) -> dict[str, Any]:

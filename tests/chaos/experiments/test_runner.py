@@ -336,6 +336,56 @@ async def test_nothing_runs_when_the_journal_cannot_be_begun(target: TargetServe
     assert target.state.calls == [("GET", EXPERIMENTS)], "only the lock was looked at"
 
 
+@pytest.mark.parametrize(
+    ("found", "allowed", "verdict"), [("bad", "bad", "held"), ("good", "bad", "invalid"), (None, "bad", "invalid")]
+)
+async def test_what_was_not_seen_to_happen_is_no_result(
+    target: TargetServer, runner: Runner, found: str | None, allowed: str, verdict: str
+) -> None:
+    if found is not None:
+        target.state.values["sign"] = found
+    look = call("sign", "value_at", arguments={"path": "/value/sign", "at": "$[?@ != null]"})
+    judged = http("health", f"{target.url}/health", tolerance=200)
+    journal = await runner.run(experiment(target.url, [look, judged], iskra={"evidence": {"sign": allowed}}))
+    assert journal.verdict == verdict, journal.reasons
+    assert journal.own["evidence"] == [{"name": "sign", "seen": verdict == "held"}]
+    if verdict == "invalid":
+        assert journal.reasons[0].startswith("'sign' did not show")
+
+
+async def test_a_result_is_judged_apart_from_what_it_is_evidence_of(target: TargetServer, runner: Runner) -> None:
+    target.state.values["sign"] = 7
+    expectation = call("sign", "value_at", tolerance=[0, 5], arguments={"path": "/value/sign", "at": "$.value"})
+    for allowed, verdict in (([7, 9], "deviated"), ([8, 9], "invalid")):
+        own = {"expect": [expectation], "evidence": {"sign": allowed}}
+        assert (await runner.run(experiment(target.url, iskra=own))).verdict == verdict
+
+
+async def test_what_never_ran_shows_nothing(target: TargetServer, runner: Runner) -> None:
+    guard = {"name": "health", "probe": http("look", f"{target.url}/health"), "tolerance": 200, "every": 0.01}
+    broken = [break_it(target.url), call("wait", "wait", kind="action", arguments={"seconds": 30})]
+    plan = experiment(
+        target.url, [*broken, call("sign", "wait", arguments={"seconds": 0})], [mend_it(target.url)],
+        {"guards": [guard], "evidence": {"sign": 0}},
+    )  # fmt: skip
+    journal = await runner.run(plan)
+    assert journal.verdict == "aborted"
+    assert journal.own["evidence"] == [{"name": "sign", "seen": False}]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        ({"somewhere else": 1}, "neither in the method"),
+        ({"break": {"type": "probe", "provider": {"type": "process", "path": "true"}}}, "further probe"),
+        ({"break": {"type": "odd"}}, "unknown"),
+    ],
+)
+def test_evidence_that_cannot_be_judged_is_refused(evidence: dict[str, Any], words: str) -> None:
+    with pytest.raises(ExperimentError, match=words):
+        experiment("", [break_it("http://127.0.0.1:1")], iskra={"evidence": evidence})
+
+
 async def test_nothing_checked_is_no_result(runner: Runner) -> None:
     journal = await runner.run(experiment(method=[call("wait", "wait", kind="action", arguments={"seconds": 0})]))
     assert journal.verdict == "invalid"

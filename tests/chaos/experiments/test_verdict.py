@@ -20,6 +20,8 @@ def fault(observed: int, minimum: int = 1) -> dict[str, Any]:
         (Findings(judgements=3, faults=[fault(0, minimum=0)]), "held", "completed"),
         (Findings(judgements=3, faults=[fault(9), fault(0)]), "invalid", "completed"),
         (Findings(judgements=3, deviations=["d"], faults=[fault(0)]), "invalid", "failed"),
+        (Findings(judgements=3, unseen=["it was away"]), "invalid", "completed"),
+        (Findings(judgements=3, deviations=["d"], unseen=["it was away"]), "invalid", "failed"),
         (Findings(), "invalid", "completed"),
         (Findings(is_dry=True, judgements=1), "invalid", "completed"),
         (Findings(judgements=1, ending=Ending("aborted", "guard")), "aborted", "aborted"),

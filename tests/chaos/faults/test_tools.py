@@ -131,6 +131,8 @@ async def test_a_tool_lies_in_a_sandbox(kit: FaultKit, point: Point, kind: str) 
     assert lie.data != {**HEALTHY, "year": 2021}
     assert json.loads(lie.content) == lie.data
     assert counters(fault) == (2, 1, 1)
+    assert len(fault.turns) == 1
+    assert fault.knows_all_turns
     await seen()
     if kind == "stale_result":
         assert lie.data == HEALTHY

@@ -67,6 +67,10 @@ class Outcome:
         """How often any fault was seen to reach a caller."""
         return sum(int(fault["observed"]) for fault in self.own["faults"])
 
+    def seen(self) -> dict[str, bool]:
+        """Return for each evidence of the file whether it was seen."""
+        return {each["name"]: each["seen"] for each in self.own["evidence"]}
+
     def outputs(self) -> dict[str, Any]:
         """Return what activities of the method and expectations returned, by name."""
         records = [*self.journal["run"], *self.own["expectations"]]

@@ -20,12 +20,14 @@ class SwitchableProxy:
         switch: Takes ``{"enabled": false}``.
         refused: Connections that were closed because it was off.
         is_on: Whether connections get through.
+        is_stuck: Whether the switch agrees to everything and does nothing.
     """
 
     url: str = ""
     switch: str = ""
     refused: int = 0
     is_on: bool = True
+    is_stuck: bool = False
 
 
 @contextlib.contextmanager
@@ -35,8 +37,9 @@ def switchable_proxy(target: str) -> Iterator[SwitchableProxy]:
 
     class Switch(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            proxy.is_on = bool(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["enabled"])
-            body = json.dumps({"name": "primary", "enabled": proxy.is_on}).encode()
+            enabled = bool(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["enabled"])
+            proxy.is_on = enabled or proxy.is_stuck
+            body = json.dumps({"name": "primary", "enabled": enabled}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -10,7 +10,8 @@ import pytest
 
 from iskra_chaos.experiments import probes
 from iskra_chaos.experiments.errors import ActivityError
-from iskra_chaos.experiments.files.extension import Load
+from iskra_chaos.experiments.fault_leases import Lease
+from iskra_chaos.experiments.files.extension import DeclaredFault, Load
 from iskra_chaos.experiments.files.variables import Variables
 from iskra_chaos.experiments.load import LoadRun
 from iskra_chaos.experiments.run_context import RunContext
@@ -88,6 +89,67 @@ async def test_faults_that_stay_are_told(server: Server, context: RunContext) ->
         await probes.seconds_until_no_fault(context, within=0.02, every=0.0)
     server.documents = [{"faults": [{"state": "active"}]}, {"faults": [{"state": "expired"}]}]
     assert await probes.seconds_until_no_fault(context, within=30, every=0.0) < 30
+
+
+@pytest.mark.parametrize(
+    ("turns", "rate"), [([["t1"], ["t2"]], 0.5), ([["t1"], ["t1"]], 0.0), ([["t2", "t4"], []], 1.0)]
+)
+async def test_requests_that_were_hit_are_judged_alone(turns: list[list[str]], rate: float) -> None:
+    """Of four requests the second and the fourth got a wrong answer; a side call's turn belongs to none of them."""
+    answers = {f"/api/v1/chaos/faults/f{number}/turns": turns[number] for number in (0, 1)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path in answers:
+            return httpx.Response(200, json={"turns": answers[request.url.path], "is_complete": True})
+        if request.url.params.get("after", "0") != "0":
+            return httpx.Response(200, json={"data": []})
+        sent = [(f"t{number}", f"Read it. {load.name_of(number)}") for number in range(1, 5)]
+        said = [{"turn_id": turn, "message": {"role": "user", "content": text}} for turn, text in sent]
+        heard = [{"turn_id": "t1", "message": {"role": "tool", "content": f"no, {load.name_of(2)}"}}]
+        return httpx.Response(
+            200, json={"data": [{"id": "m", "position": place, **each} for place, each in enumerate(said + heard, 1)]}
+        )
+
+    async def is_within(_tolerance: object, _value: object) -> bool:
+        return True
+
+    async with AsyncIskraClient("http://127.0.0.1:1", "t", transport=httpx.MockTransport(answer)) as client:
+        load = LoadRun(Load(requests=5), None, client, Variables(), is_within)
+        load.sessions = ["one"]
+        load.acknowledged = {"one": [load.name_of(1), load.name_of(3)]}
+        faults = {
+            f"lie {number}": Lease(DeclaredFault(point="tool.result", kind="swapped_fields"), f"f{number}")
+            for number in (0, 1)
+        }
+        context = RunContext(client, load, faults)
+        assert await probes.error_rate_of_hit_requests(context) == rate
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [({"turns": [], "is_complete": True}, "No request"), ({"turns": ["t1"], "is_complete": False}, "not know all")],
+)
+async def test_a_rate_of_nothing_or_of_a_part_is_none(
+    server: Server, context: RunContext, answer: dict[str, Any], words: str
+) -> None:
+    assert context.load is not None
+    context.load.sessions = []
+    context.faults["lie"] = Lease(DeclaredFault(point="tool.result", kind="swapped_fields"), "f")
+    server.documents = [answer]
+    with pytest.raises(ActivityError, match=words):
+        await probes.error_rate_of_hit_requests(context)
+
+
+async def test_a_server_that_is_younger_than_the_load_was_started_anew(server: Server, context: RunContext) -> None:
+    server.documents = [{"uptime": 0.0}]
+    assert not await probes.server_started_during_load(context), "the load has not begun"
+    assert context.load is not None
+    context.load.stop()
+    context.load.sessions = ["one"] * 4
+    await context.load.run()
+    assert await probes.server_started_during_load(context)
+    server.documents = [{"uptime": 86_400.0}]
+    assert not await probes.server_started_during_load(context)
 
 
 async def test_failures_are_told_apart(context: RunContext) -> None:

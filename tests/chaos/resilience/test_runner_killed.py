@@ -13,3 +13,4 @@ def test_faults_of_a_killed_runner_are_gone(ground: ProvingGround) -> None:
     outputs = outcome.outputs()
     assert outputs["how often its faults were seen to reach a caller"] > 0
     assert outputs["what its journal says"] == "aborted"
+    assert all(outcome.seen().values())

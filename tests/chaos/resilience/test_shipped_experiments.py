@@ -20,7 +20,7 @@ from iskra_chaos.experiments.program import SHIPPED, main
 from iskra_chaos.experiments.runner import Runner
 
 FILES = sorted(SHIPPED.glob("*.yaml"))
-PATIENT = {"opens_within": 60, "closes_within": 60}
+PATIENT = {"closes_within": 60}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -75,6 +75,8 @@ def test_the_next_provider_takes_over_and_the_first_comes_back(tmp_path: Path) -
             outcome = ground.run("r3-provider-down", "--allow-host", urlsplit(proxy.switch).netloc, values=values)
     assert outcome.verdict == "held", outcome.printed
     assert proxy.refused >= 5
+    assert outcome.outputs()["failures in a row that opened its circuit"] == 5
+    assert outcome.seen() == {"whether the primary provider says that it works": True}
 
 
 def test_broken_tool_calls_are_mended_or_named(ground: ProvingGround) -> None:
@@ -82,7 +84,9 @@ def test_broken_tool_calls_are_mended_or_named(ground: ProvingGround) -> None:
 
 
 def test_lies_of_tools_do_not_become_successes(ground: ProvingGround) -> None:
-    check(ground.run("r5-lying-tools", values={"requests": 80, "clients": 8}))
+    outcome = ground.run("r5-lying-tools", values={"requests": 80, "clients": 8})
+    check(outcome)
+    assert outcome.outputs()["share of lies that were neither verified nor flagged"] == 0
 
 
 def test_unruly_events_have_their_effects_once(ground: ProvingGround) -> None:
@@ -96,6 +100,7 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged(tmp_path: Path) ->
         outcome = ground.run("r7-killed-server", "--allow-processes", values=values)
     assert outcome.verdict == "held", outcome.printed
     assert outcome.outputs()["the process that was killed is gone"]["status"] == 1
+    assert outcome.seen() == {"the server has started anew": True}
 
 
 def test_dropped_sockets_take_up_where_they_were(ground: ProvingGround) -> None:
@@ -132,3 +137,4 @@ def test_no_pair_of_faults_breaks_a_promise(ground: ProvingGround) -> None:
     pairs = outcome.outputs()["every pair"]["pairwise"]
     assert pairs["pairs"] == 66
     assert len(pairs["observed"]) == 12
+    assert outcome.seen() == {"every pair": True}

@@ -56,4 +56,6 @@ async def test_privileged_acts_are_audited(client: httpx.AsyncClient) -> None:
 
 async def test_breakers_show_the_targets_that_were_used(client: httpx.AsyncClient) -> None:
     await client.post("/v1/chat/completions", json=chat("llm:default/wire", "hi"))
-    assert (await client.get("/api/v1/admin/breakers")).json()["fake/wire"] == "closed"
+    assert (await client.get("/api/v1/admin/breakers")).json()["fake/wire"] == {
+        "state": "closed", "failures": 0, "opened_after": None
+    }  # fmt: skip

@@ -2,7 +2,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState
+from iskra.llm.circuit_breaker import CircuitBreaker, CircuitState, CircuitStatus
 from iskra_sdk.testing.manual_clock import ManualClock
 
 
@@ -35,6 +35,23 @@ def test_five_failures_in_a_row_open_the_circuit() -> None:
     assert breaker.acquire() is None
     assert breaker.retry_after == 60.0
     assert changes == [CircuitState.OPEN]
+
+
+def test_it_tells_how_many_failures_count_and_how_many_opened_it() -> None:
+    clock = ManualClock()
+    breaker = make(clock)
+    fail(breaker, 3)
+    assert breaker.status == CircuitStatus(CircuitState.CLOSED, 3, None)
+    fail(breaker, 2)
+    assert breaker.status == CircuitStatus(CircuitState.OPEN, 0, 5)
+    clock.advance(60)
+    fail(breaker, 1)
+    assert breaker.status == CircuitStatus(CircuitState.OPEN, 0, 5), "a probe that failed opened no closed circuit"
+    clock.advance(60)
+    for _ in range(3):
+        succeed(breaker)
+    breaker.record_cut(begin(breaker))
+    assert breaker.status == CircuitStatus(CircuitState.CLOSED, 1, 5)
 
 
 def begin(breaker: CircuitBreaker) -> int:
@@ -142,10 +159,13 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         self.era = 0  # counts the changes of state; a call belongs to the era it began in
         self.failures = self.cuts = self.successes = 0
         self.opened_at = 0.0
+        self.opened_after: int | None = None
         self.probe_is_out = False
         self.expected_changes: list[str] = []
 
     def change(self, state: str) -> None:
+        if self.state == "closed":
+            self.opened_after = max(self.failures, self.cuts)
         self.state = state
         self.era += 1
         self.failures = self.cuts = self.successes = 0
@@ -219,6 +239,8 @@ class BreakerAgainstModel(RuleBasedStateMachine):
             state = "half_open"
         assert self.breaker.state == state
         assert self.seen == self.expected_changes
+        status = self.breaker.status
+        assert (status.failures, status.opened_after) == (max(self.failures, self.cuts), self.opened_after)
         assert self.breaker.is_idle == (self.state == "closed" and self.failures == self.cuts == 0)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from iskra.interceptors import Points
 from iskra.llm import CircuitState, LLMRouter
+from iskra.llm.circuit_breaker import CircuitStatus
 from iskra.plugin_host.catalog import Owned
 from iskra.settings import AliasSettings, LLMSettings
 from iskra_sdk.errors import (
@@ -244,7 +245,7 @@ async def test_five_failures_open_the_circuit_and_three_probes_close_it() -> Non
     with pytest.raises(CircuitOpenError) as caught:
         await bench.text()
     assert caught.value.retry_after == 60.0
-    assert bench.router.breakers() == {"first/m": CircuitState.OPEN}
+    assert bench.router.breakers() == {"first/m": CircuitStatus(CircuitState.OPEN, 0, 5)}
     bench.clock.advance(60)
     assert [await bench.text(), (await bench.complete()).message.text, await bench.text()] == ["one", "two", "three"]
     assert bench.events == ["breaker.opened", "breaker.half_opened", "breaker.closed"]
@@ -282,14 +283,14 @@ async def test_only_the_providers_own_faults_count(reply: Reply, is_fault: bool)
     bench = Bench(reply, repeat=True, retries=0, breaker_failures=1)
     with pytest.raises(LLMError):
         await bench.text()
-    assert (bench.router.breakers()["first/m"] is CircuitState.OPEN) is is_fault
+    assert (bench.router.breakers()["first/m"].state is CircuitState.OPEN) is is_fault
 
 
 async def test_a_very_long_answer_does_not_count_against_the_target() -> None:
     bench = Bench(["It ", Pause()], retries=0, breaker_failures=1, total_timeout=0.05)
     with pytest.raises(StreamInterruptedError, match="not complete after"):
         await bench.text()
-    assert bench.router.breakers()["first/m"] is CircuitState.CLOSED
+    assert bench.router.breakers()["first/m"].state is CircuitState.CLOSED
 
 
 async def test_a_probe_that_is_cancelled_makes_room_for_the_next() -> None:
@@ -302,7 +303,7 @@ async def test_a_probe_that_is_cancelled_makes_room_for_the_next() -> None:
         with pytest.raises(CircuitOpenError):
             await bench.text()
     assert await bench.text() == "sunny"
-    assert bench.router.breakers() == {"first/m": CircuitState.CLOSED}
+    assert bench.router.breakers()["first/m"].state is CircuitState.CLOSED
 
 
 async def test_an_answer_that_does_not_begin_times_out() -> None:
@@ -338,7 +339,7 @@ async def test_a_gap_that_is_too_long_breaks_the_stream_off() -> None:
     with pytest.raises(StreamInterruptedError, match=r"nothing came for 0\.02 s"):
         await bench.text()
     assert bench.first.abandoned == 1
-    assert bench.router.breakers()["first/m"] is CircuitState.OPEN
+    assert bench.router.breakers()["first/m"].state is CircuitState.OPEN
 
 
 async def test_each_chunk_gets_the_whole_gap() -> None:
@@ -386,7 +387,7 @@ async def test_a_whole_answer_that_does_not_come_times_out() -> None:
     with pytest.raises(ProviderTimeoutError):
         await bench.complete()
     assert bench.first.abandoned == 1
-    assert bench.router.breakers()["first/m"] is CircuitState.OPEN
+    assert bench.router.breakers()["first/m"].state is CircuitState.OPEN
 
 
 async def test_waiting_for_the_token_count_does_not_spoil_a_finished_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +397,7 @@ async def test_waiting_for_the_token_count_does_not_spoil_a_finished_answer(monk
     )
     assert await bench.text() == "done"
     assert await bench.text() == "x"
-    assert bench.router.breakers() == {"first/m": CircuitState.CLOSED}
+    assert bench.router.breakers()["first/m"].state is CircuitState.CLOSED
 
 
 async def test_a_cut_stream_is_never_done() -> None:
@@ -620,5 +621,5 @@ async def test_an_innermost_interceptor_that_keeps_failing_opens_the_breaker_and
     bench.points.rebuild([Owned(Interceptor(Point.LLM_REQUEST, down, Position.INNERMOST), "p", 1)])
     for _ in range(3):
         assert (await bench.complete()).message.text == "second"
-    assert bench.router.breakers()["first/m"] is CircuitState.OPEN
+    assert bench.router.breakers()["first/m"].state is CircuitState.OPEN
     assert (list(fails), bench.first.requests) == ([], [])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -237,6 +238,15 @@ class Experiment(_Node):
         names = {activity.name for activity in self.resolve(self.method)}
         if unknown := sorted(set(self._undo) - names):
             raise ExperimentError(f"There is no action {unknown[0]!r} in the method that could be undone.")
+        self._check_evidence(names | {probe.name for probe in self._expect})
+
+    def _check_evidence(self, names: AbstractSet[str]) -> None:
+        for name, tolerance in self._iskra.evidence.items():
+            if name not in names:
+                raise ExperimentError(f"The evidence {name!r} is neither in the method nor among the expectations.")
+            if tolerance_probe(tolerance) is not None:
+                raise ExperimentError(f"The evidence {name!r} cannot be judged by a further probe.")
+            check_tolerance(tolerance)
 
     @property
     def document(self) -> Mapping[str, Any]:

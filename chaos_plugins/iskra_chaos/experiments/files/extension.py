@@ -296,6 +296,9 @@ class IskraExtension(_Block):
         arms: Without them every request belongs to the experiment arm.
         sequential: Watches the load.
         expect: Probes with a tolerance, judged after the method while the faults are still there.
+        evidence: Tolerances by the name of an activity of the method or an expectation. What it returned must be within
+            it, or what the experiment does was not seen to happen, and the verdict is ``invalid``. For faults that the
+            server does not count: a process that is killed, a provider that is taken away.
         undo: Activities by the name of the action that they take back; run on every exit if the action was started.
         recovery: Of the steady state.
         time_limit: Seconds from the start until the experiment is aborted.
@@ -310,6 +313,7 @@ class IskraExtension(_Block):
     arms: Arms | None = None
     sequential: Sequential | None = None
     expect: list[dict[str, Any]] = Field(default_factory=list, max_length=64)
+    evidence: dict[str, Any] = Field(default_factory=dict, max_length=64)
     undo: dict[str, dict[str, Any]] = Field(default_factory=dict)
     recovery: Recovery = Field(default_factory=Recovery)
     time_limit: Annotated[float, Field(gt=0.0, le=MAX_SECONDS)] = 3600.0
