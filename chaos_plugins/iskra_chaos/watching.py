@@ -16,6 +16,7 @@ _TICK = 1.0  # seconds
 _SEVERITY = {"critical": Severity.CRITICAL, "high": Severity.ERROR, "medium": Severity.WARNING, "low": Severity.INFO}
 _NOTIFIED = frozenset({"critical", "high"})
 _ABORTING = frozenset({"emergency_stabilization", "halt_operations", "structure_reinforcement"})
+"""Actions that are taken; all others advise people, who know what the numbers do not show."""
 _CALLED_FOR: dict[str, tuple[Stabiliser, ...]] = {
     "emergency_stabilization": ("voice_sam", "lower_temperature", "pin_context", "cooldown"),
     "structure_reinforcement": ("voice_sam", "pin_context"),
@@ -73,10 +74,17 @@ async def act_on(parts: ChaosParts, alert: Alert) -> None:
     """Tell of an alert, and do what its rule says; a stop concerns its session and never the whole server."""
     labels = dict(part.split("=", 1) for part in alert.key.split("|") if "=" in part)
     session_id = labels.get("session_id", "")
+    is_advice = alert.rule.action not in _ABORTING
     severity = _SEVERITY.get(alert.rule.severity, Severity.WARNING)
     await parts.telling.tell(
         "system_state",
-        {"state": "alert", "rule": alert.rule.name, "alert": alert.state, "action": alert.rule.action},
+        {
+            "state": "alert",
+            "rule": alert.rule.name,
+            "alert": alert.state,
+            "action": alert.rule.action,
+            "is_advice": is_advice,
+        },
         session_id=session_id,
         severity=severity,
         source="alerts",
@@ -99,7 +107,8 @@ def _notify(parts: ChaosParts, alert: Alert, labels: Mapping[str, str], severity
     if not owner:
         return
     words = alert.rule.name.replace("_", " ")
-    text = f"What follows: {alert.rule.action.replace('_', ' ')}."
+    is_advice = alert.rule.action not in _ABORTING
+    text = f"{'Advice' if is_advice else 'What follows'}: {alert.rule.action.replace('_', ' ')}."
     notification = Notification(owner, f"Chaos alert: {words}", text, severity)
     parts.context.tasks.start(lambda: parts.context.notify(notification), name="chaos notice")
 

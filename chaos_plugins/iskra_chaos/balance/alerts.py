@@ -59,6 +59,8 @@ class AlertRule(BaseModel):
     """When to alert, how badly, and what to do.
 
     Attributes:
+        severity: ``critical`` and ``high`` alerts are also told through the notifiers.
+        action: What is done, or only advised; ``iskra_chaos.watching`` knows which.
         held_for: Seconds all conditions have to hold (``for`` in the file).
         dedupe: Labels that tell one cause from another; one alert fires for each combination.
     """
@@ -68,7 +70,6 @@ class AlertRule(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     severity: Severity
     action: str = Field(min_length=1)
-    channels: tuple[str, ...] = Field(min_length=1)
     held_for: float = Field(alias="for", default=0.0, ge=0.0)
     when: tuple[AlertCondition, ...] = Field(min_length=1)
     dedupe: tuple[str, ...] = ()

@@ -12,7 +12,6 @@ _SLOW = """
 name = "slow"
 severity = "medium"
 action = "look"
-channels = ["webhook"]
 for = 30.0
 when = [{ metric = "rate", below = 0.70, until = 0.75 }]
 dedupe = ["session_id"]
@@ -25,13 +24,13 @@ def _states(alerts: list[Alert]) -> list[tuple[str, str]]:
 
 def test_the_rules_of_the_specification_are_there() -> None:
     rules = {rule.name: rule for rule in packaged_alert_rules()}
-    assert {(name, rule.severity, rule.action, rule.channels) for name, rule in rules.items()} == {
-        ("chaos_overflow", "critical", "emergency_stabilization", ("webhook", "email", "sms")),
-        ("ethical_violation_detected", "high", "halt_operations", ("webhook", "email")),
-        ("voice_coordination_failure", "medium", "voice_recalibration", ("webhook",)),
-        ("stability_degradation", "medium", "structure_reinforcement", ("webhook",)),
-        ("load_caution", "medium", "hold_back", ("webhook",)),
-        ("load_last_call", "high", "hold_back", ("webhook",)),
+    assert {(name, rule.severity, rule.action) for name, rule in rules.items()} == {
+        ("chaos_overflow", "critical", "emergency_stabilization"),
+        ("ethical_violation_detected", "high", "halt_operations"),
+        ("voice_coordination_failure", "medium", "voice_recalibration"),
+        ("stability_degradation", "medium", "structure_reinforcement"),
+        ("load_caution", "medium", "hold_back"),
+        ("load_last_call", "high", "hold_back"),
     }
 
 
@@ -128,6 +127,7 @@ def test_beginnings_and_ends_take_turns(levels: list[float]) -> None:
         ('"medium"', '"mild"'),
         ("[[rule]]", "[[rule"),
         ("below = 0.70", "below = nan"),
+        ("for = 30.0", 'channels = ["webhook"]'),
     ],
 )
 def test_malformed_rules_are_refused(old: str, new: str) -> None:

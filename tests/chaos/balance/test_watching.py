@@ -11,6 +11,7 @@ from plugin_workshop import until
 
 _ANSWER = "Seven stalls, two days, one stage."
 _RULES = {rule.name: rule for rule in packaged_alert_rules()}
+_ADVISING = ("voice_coordination_failure", "load_caution", "load_last_call")
 
 
 async def _perturbed(given: Stage, *, is_welcome: bool = True) -> Any:
@@ -66,6 +67,16 @@ async def test_the_person_concerned_is_told_of_what_is_severe() -> None:
         told = given.harness.context.notifications
         await until(lambda: bool(told))
         assert [(each.principal_id, each.title) for each in told] == [("alice", "Chaos alert: load last call")]
+        assert told[0].text == "Advice: hold back."
+
+
+@pytest.mark.parametrize(("rule", "is_advice"), [(name, name in _ADVISING) for name in _RULES])
+async def test_an_alert_says_whether_anything_follows(rule: str, *, is_advice: bool) -> None:
+    async with stage() as given:
+        await act_on(given.parts, Alert(_RULES[rule], rule, "firing", {}))
+        (told,) = [event for event in given.harness.bus.published if event.type == "chaos.system_state"]
+        data: Any = told.data["data"]
+        assert (data["rule"], data["is_advice"]) == (rule, is_advice)
 
 
 async def test_falling_stability_is_seen_turn_by_turn_and_held_for_its_time() -> None:
