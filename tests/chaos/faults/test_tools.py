@@ -141,6 +141,8 @@ async def test_a_tool_lies_in_a_sandbox(kit: FaultKit, point: Point, kind: str) 
         assert lie.data["city"] == "Oslo"
     if kind == "hidden_instructions":
         assert "CANARY" in told(kit)
+    kit.board.clear(fault.id)
+    assert (list(fault.turns), fault.knows_all_turns) == ([], False), "an ended fault must not claim that it hit nobody"
 
 
 @pytest.mark.parametrize("point", [Point.TOOL_CALL, Point.TOOL_RESULT])
