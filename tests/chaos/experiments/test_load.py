@@ -37,7 +37,7 @@ async def test_a_load_is_bounded_by_its_duration(target: TargetServer, runner: R
 
 
 async def test_the_token_goes_along_and_sessions_are_shared_out(target: TargetServer, runner: Runner) -> None:
-    load = {**WORK, "requests": 12, "clients": 2, "sessions": 6}
+    load = {**WORK, "requests": 60, "clients": 2, "sessions": 6, "think_time": 0.005}
     await runner.run(experiment(target.url, iskra={"load": load}))
     assert len({session for session, _ in target.state.arms}) == 6
 
