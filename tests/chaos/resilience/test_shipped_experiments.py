@@ -80,7 +80,7 @@ def test_the_next_provider_takes_over_and_the_first_comes_back(tmp_path: Path) -
 
 
 def test_broken_tool_calls_are_mended_or_named(ground: ProvingGround) -> None:
-    check(ground.run("r4-malformed-tool-calls", values={"requests": 80, "clients": 8}))
+    check(ground.run("r4-malformed-tool-calls", values={"requests": 320, "clients": 8}))
 
 
 def test_lies_of_tools_do_not_become_successes(ground: ProvingGround) -> None:
